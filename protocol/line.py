@@ -104,6 +104,7 @@ class Taken:
 
     signer: str
     reply: Future[bytes]
+    """It may fail, by a PeerError: the request is refused without a reply."""
 
 
 class LineServer(Protocol):

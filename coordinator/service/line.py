@@ -6,6 +6,7 @@ a request whose record causes something waits for that step, and wakes the loop.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from paris.coordinator.service.ways import Shown
 from paris.protocol.canonical import parse_json
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
-from paris.protocol.errors import ParisError, RecordError
+from paris.protocol.errors import ParisError, PeerError, RecordError, reason_of
 from paris.protocol.keys import BUCKETED, bucket_of, dht_key
 from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.line import LineOutcome, LineRequest, ReplyHead, Taken, make_reply, open_request
@@ -33,6 +34,7 @@ from paris.protocol.validator import RecordJudge
 from paris.protocol.version import PROTOCOL_VERSION
 from paris.protocol.work_records import Heartbeat, Want
 
+logger = logging.getLogger(__name__)
 _MOST_PENDING = 4096
 _MOST_WANTS = 3072
 """Of the pending records: wants are free, and must not keep out those that carry a lease."""
@@ -211,8 +213,20 @@ class LineDesk:
         return not isinstance(record, Heartbeat) or record.state == "failed"
 
     def _answer(self, due: _Request) -> None:
-        told, volunteer = self._told, due.taken.signer
+        """Reply, or let the reply fail; never raises."""
+        if not due.taken.reply.set_running_or_notify_cancel():
+            return
         record = None if due.envelope is None else due.envelope.payload
+        try:
+            reply = self._reply(due, record)
+        except Exception as error:  # the signer's, the database's: whoever waits must not wait for ever
+            logger.debug("A reply could not be made.", exc_info=True)
+            due.taken.reply.set_exception(PeerError(f"The reply could not be made: {reason_of(error)}"))
+        else:
+            due.taken.reply.set_result(reply)
+
+    def _reply(self, due: _Request, record: Payload | None) -> bytes:
+        told, volunteer = self._told, due.taken.signer
         payloads = [] if told is None else told.to(volunteer, getattr(record, "task_id", None))
         current = {self._sealed.mark(payload): payload for payload in payloads}
         head = ReplyHead(
@@ -224,7 +238,7 @@ class LineDesk:
             gone=() if told is None else tuple(mark for mark in due.known if mark not in current),
         )
         news = [self._sealed.data(payload) for mark, payload in current.items() if mark not in due.known]
-        due.taken.reply.set_result(make_reply(head, news))
+        return make_reply(head, news)
 
     def _ask_again_s(self, record: Payload | None) -> float:
         """Seconds until the volunteer asks again; at work its next heartbeat comes before."""

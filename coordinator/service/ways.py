@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from paris.coordinator.decisions.observations import (
     SubmissionReceived,
     WantReceived,
 )
+from paris.coordinator.errors import DeposedError
 from paris.coordinator.service.publisher import records_to_publish
 from paris.coordinator.state.model import State
 from paris.protocol.clock import Clock
@@ -28,6 +30,7 @@ from paris.protocol.payload import Payload
 from paris.protocol.run_records import Invite, RunSpec
 from paris.protocol.work_records import Answer, Audit, Heartbeat, Submission, Want
 
+logger = logging.getLogger(__name__)
 _KINDS = ("want", "heartbeat", "submission", "answer")
 
 
@@ -118,10 +121,23 @@ class Ways:
         return self._observed(("audit",))
 
     def publish(self, state: State) -> None:
-        """Make readable what follows from a state."""
+        """Make readable what follows from a state; a way that fails does not keep it from the next ones.
+
+        Raises:
+            Exception: That of the first way that failed.
+        """
+        failed: Exception | None = None
         records = records_to_publish(self.spec, self._parts if state.tasks else [], state, self._clock())
         for way in self._ways:
-            way.show(Shown(records, state))
+            try:
+                way.show(Shown(records, state))
+            except DeposedError:
+                raise
+            except Exception as error:
+                logger.debug("A way failed.", exc_info=True)
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
     def _observed(self, kinds: Sequence[str]) -> Iterator[Observation]:
         now = self._clock()

@@ -22,6 +22,8 @@ _NAME = "paris.line.v1"
 _REQUEST_TIMEOUT_S = 5.0
 _PATIENCE_S = 4.0
 """A request waits no longer for what it causes."""
+_HURRY_TIMEOUT_S = 4.0
+"""After it: for a reply that must be made now."""
 _SEND_TIMEOUT_S = 10.0
 _LENGTH_BYTES = 4
 
@@ -48,7 +50,7 @@ class LineStreams:
                     return
                 try:
                     await self._answer(server, place, reader, writer)
-                except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+                except (TimeoutError, OSError, asyncio.IncompleteReadError, PeerError) as error:
                     _log.debug("A stream of the line ended early: %s", last_line(error))
                 finally:
                     self._places.leave(place)
@@ -79,11 +81,17 @@ class LineStreams:
 
 
 async def _reply(server: LineServer, taken: Taken) -> bytes:
+    """The reply.
+
+    Raises:
+        PeerError: The request is refused.
+        TimeoutError: The server made none.
+    """
     waiting = asyncio.wrap_future(taken.reply)
     done, _ = await asyncio.wait({waiting}, timeout=_PATIENCE_S)
     if not done:
         await asyncio.to_thread(server.hurry, taken)
-    return await waiting
+    return await asyncio.wait_for(waiting, _HURRY_TIMEOUT_S)
 
 
 def ask(

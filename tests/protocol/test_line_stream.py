@@ -16,7 +16,7 @@ from paris.protocol.line import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, Taken
 
 
 class Desk:
-    """Says a request again in capitals; "wait" is answered when it is hurried, "bad" is refused."""
+    """Says a request again in capitals; "wait" is answered when it is hurried, "lost" never, "bad" is refused."""
 
     def __init__(self) -> None:
         self.num_taken, self.hurried = 0, threading.Event()
@@ -29,13 +29,16 @@ class Desk:
         taken = Taken("signer", Future())
         if request == b"huge":
             taken.reply.set_result(b"x" * (MAX_REPLY_BYTES + 1))
-        elif request != b"wait":
+        elif request == b"unsigned":
+            taken.reply.set_exception(PeerError("No signer answers."))
+        elif request not in (b"wait", b"lost"):
             taken.reply.set_result(request.upper())
         return taken
 
     def hurry(self, taken: Taken) -> None:
-        self.hurried.set()
-        taken.reply.set_result(b"hurried")
+        if not self.hurried.is_set():
+            self.hurried.set()
+            taken.reply.set_result(b"hurried")
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,17 @@ def test_who_waits_too_long_is_answered_without_what_it_waits_for(client, served
     monkeypatch.setattr(line_module, "_PATIENCE_S", 0.1)
     assert ask(client, served, b"wait") == b"hurried"
     assert desk.hurried.is_set()
+
+
+@pytest.mark.parametrize("request_", [b"unsigned", b"lost"])
+def test_a_request_that_gets_no_reply_gives_its_stream_back(client, served, desk, monkeypatch, request_):
+    monkeypatch.setattr(line_module, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(line_module, "_HURRY_TIMEOUT_S", 0.01)
+    desk.hurried.set()
+    for _ in range(MAX_OF_ONE + 1):
+        with pytest.raises(PeerError, match="without a reply"):
+            ask(client, served, request_)
+    assert ask(client, served, b"hello") == b"HELLO"
 
 
 def test_a_slow_request_loses_its_stream_and_holds_up_nobody(client, served, monkeypatch):

@@ -6,10 +6,15 @@ import pytest
 from line_world import ADDRESS, OTHER_ADDRESS, PEER, LineNode, LineWorld, reply_of
 from tick_world import submission
 
+from paris.coordinator.errors import DeposedError, SignerError
 from paris.coordinator.service import line as desk_module
+from paris.coordinator.service.ways import Shown
+from paris.coordinator.service.ways import Ways as CoordinatorWays
 from paris.node.swarm.connection import Swarm
 from paris.node.swarm.ways.line import LineWay
 from paris.node.swarm.ways.ways import Ways
+from paris.protocol.errors import PeerError
+from paris.protocol.line import Taken, seal_request
 from paris.protocol.outcome import Outcome
 
 
@@ -94,3 +99,58 @@ def test_a_node_asks_a_coordinator_that_came_after_it_had_joined():
     num_requests = ada.num_requests
     assert ada.way.publish(ada.want("busy")) is Outcome.UNANSWERED
     assert ada.num_requests == num_requests + 2
+
+
+class LostSigner:
+    """A key in another process, which is gone."""
+
+    def __init__(self, public_key: str) -> None:
+        self.public_key = public_key
+
+    def sign(self, message: bytes) -> bytes:
+        raise SignerError("No signer answers.")
+
+
+def test_who_waits_is_refused_at_once_where_nothing_can_be_signed():
+    world = LineWorld()
+    *nodes, late = (world.node() for _ in range(3))
+    world.sealer._identity = LostSigner(world.identity.public_key)
+    taken = [take(node) for node in nodes]
+    assert [one.reply.done() for one in taken] == [False, False]
+    world.step()
+    for one in taken:
+        with pytest.raises(PeerError, match="No signer answers"):
+            one.reply.result(timeout=0)
+    world.now += 400.0
+    with pytest.raises(PeerError):
+        take(late, with_want=False).reply.result(timeout=0)
+    world.sealer._identity = world.identity
+    assert nodes[0].way.publish(nodes[0].want()) is Outcome.STORED
+
+
+def take(node: LineNode, *, with_want: bool = True) -> Taken:
+    record = node.want().data if with_want else None
+    request = seal_request(node.sealer, run_id=node.world.run_id, to=PEER, known=(), record=record, at=node.world.now)
+    taken = node.world.desk.take(request, to=PEER, peer=node.me)
+    assert taken is not None
+    return taken
+
+
+def test_a_way_that_fails_keeps_the_state_from_no_other_and_the_step_fails():
+    world, shown = LineWorld(), []
+
+    class Way:
+        def __init__(self, error: Exception | None = None) -> None:
+            self.error = error
+
+        def show(self, records: Shown) -> None:
+            shown.append(self)
+            if self.error is not None:
+                raise self.error
+
+    broken, deposed, whole = Way(SignerError("No signer answers.")), Way(DeposedError("Another leads.")), Way()
+    with pytest.raises(SignerError):
+        CoordinatorWays(world.spec, [], [broken, whole]).publish(world.state)
+    with pytest.raises(DeposedError):
+        CoordinatorWays(world.spec, [], [broken, deposed, whole]).publish(world.state)
+    assert shown == [broken, whole, broken, deposed]
