@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from paris.coordinator.decisions.legs import verified_legs
-from paris.coordinator.errors import HubError
+from paris.coordinator.errors import HubError, NotOnHubError
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.comments import registered_as, stored_as, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
@@ -114,6 +115,8 @@ class Registrar:
         if not self._holds(branch, files):
             message = f"State of {s.task_id} at step {s.steps} by {s.name} (#{s.pull_request})"
             sources = {path_in_repo(known, file.path): path for file, path in copies.items()}
+            # For rechecks by another coordinator: the pull request's storage is freed.
+            sources[path_in_repo(known, declared[CHAIN_FILE].path)] = f"{folder}/{CHAIN_FILE}"
             self.hub.copy_verified(s.commit, sources, message, branch)
         if not self._holds(branch, files):
             raise HubError(f"{branch} does not have the bytes that were verified.", "They will be copied again.")
@@ -151,18 +154,9 @@ class Registrar:
             data = (folder / CHAIN_FILE).read_bytes()
         except OSError as error:
             logger.warning("%s cannot be read (%s): fetched again.", folder / CHAIN_FILE, error.strerror)
-            data = self._fetch_chain(known, folder)
+            data = fetch_chain(self.hub, known, folder)
         chain = parse_chain(data)
         return chain.links[-2].commitment if len(chain.links) > 1 else chain.start.commitment
-
-    def _fetch_chain(self, known: SubmissionState, folder: Path) -> bytes:
-        declared = next(file for file in known.submission.files if file.path.rpartition("/")[2] == CHAIN_FILE)
-        path = self.hub.download(path_in_repo(known, declared.path), folder / "fetched", known.submission.commit or "")
-        data = path.read_bytes()
-        shutil.rmtree(folder / "fetched", ignore_errors=True)
-        if hashlib.sha256(data).hexdigest() != declared.sha256:
-            raise HubError(f"{declared.path} on the Hub is not what was verified.", "Restore it from a backup.")
-        return data
 
     def close(self, state: State, lease_id: str) -> None:
         """Tell the volunteer why, close the pull request and free its storage. Idempotent.
@@ -183,6 +177,40 @@ class Registrar:
         sealed = self.sealer.seal(verdict, RECORD_RULES["verdict"].max_life_s).data.decode()
         text = verdict_text(verdict, outcome, sealed)
         self.hub.close_pull_request(_number(known), text, free_storage=free_storage)
+
+
+def fetch_chain(hub: RunHub, known: SubmissionState, folder: Path) -> bytes:
+    """The verified chain of a leg, from beside its state or from its pull request.
+
+    Args:
+        hub: The run's repos.
+        known: The leg, accepted.
+        folder: The work folder of its verification; nothing stays there.
+
+    Raises:
+        NotOnHubError: The Hub does not have it any more.
+        HubError: The Hub did not answer, or has another one than was verified.
+    """
+    s, head = known.submission, known.head
+    declared = next(file for file in s.files if file.path.rpartition("/")[2] == CHAIN_FILE)
+    places = [] if head is None else [(f"{state_folder(s.task_id, head.step)}/{CHAIN_FILE}", head.commit)]
+    places.append((path_in_repo(known, declared.path), s.commit or ""))
+    try:
+        data = _first_found(hub, places, folder / "fetched")
+    finally:
+        shutil.rmtree(folder / "fetched", ignore_errors=True)
+    if hashlib.sha256(data).hexdigest() != declared.sha256:
+        raise HubError(f"{declared.path} on the Hub is not what was verified.", "Restore it from a backup.")
+    return data
+
+
+def _first_found(hub: RunHub, places: list[tuple[str, str]], folder: Path) -> bytes:
+    """The file at the first of these paths and commits that is there."""
+    for path, commit in places[:-1]:
+        with suppress(NotOnHubError):
+            return hub.download(path, folder, commit).read_bytes()
+    path, commit = places[-1]
+    return hub.download(path, folder, commit).read_bytes()
 
 
 def weights_file(known: SubmissionState) -> SubmittedFile:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import compared_with, forgotten_legs, kept_heads
-from paris.coordinator.errors import NotTrainableAgainError
+from paris.coordinator.errors import NotOnHubError, NotTrainableAgainError
 from paris.coordinator.run.derived import derived_secret
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.service.candidates import candidate
 from paris.coordinator.service.references import head_scores, reference_curves
-from paris.coordinator.service.registering import weights_file
+from paris.coordinator.service.registering import fetch_chain, weights_file
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.verify import (
@@ -30,6 +30,7 @@ from paris.coordinator.verify import (
     read_report,
     write_case,
 )
+from paris.experts.files import write_whole
 from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES
 from paris.protocol.lanes import expert_of
 from paris.protocol.manifest import Manifest
@@ -80,11 +81,12 @@ class Verifier:
 
         Raises:
             WorkerError: As `verify`.
+            HubError: As `verify`.
             NotTrainableAgainError: The chain of the leg's snapshots is gone.
         """
         folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
         if not (folder / CHAIN_FILE).is_file():
-            raise NotTrainableAgainError(f"{folder / CHAIN_FILE} is gone.")
+            self._fetch_chain(known, folder)
         case = self._case(state, known, folder, None)
         case = case.model_copy(update={"recheck": True, "end": known.head})
         report = self._verified(case, folder / "recheck.json")
@@ -92,6 +94,15 @@ class Verifier:
             for name in STATE_FILES:
                 (folder / "candidate" / name).unlink(missing_ok=True)
         return report
+
+    def _fetch_chain(self, known: SubmissionState, folder: Path) -> None:
+        """Put the chain of a leg that another machine verified into the work folder."""
+        try:
+            data = fetch_chain(self.hub, known, folder)
+        except NotOnHubError as error:
+            raise NotTrainableAgainError(f"{folder / CHAIN_FILE} is gone, on the Hub too.") from error
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / CHAIN_FILE, data)
 
     def _verified(self, case: VerificationCase, report_file: Path) -> Report:
         case_file, lease_id = case.work_dir / "case.json", case.lease.lease_id

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hub_gate import MODELS, STRANGER_TOKEN, run_hub, running_hub
 from huggingface_hub import CommitOperationAdd
 
-from paris.coordinator.errors import HubError
+from paris.coordinator.errors import HubError, NotTrainableAgainError
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run_hub.browsing import HubReader
 from paris.coordinator.service.candidates import candidate
 from paris.coordinator.service.registering import Registrar
+from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
-from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
+from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles, parse_chain
 from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
 from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.sealer import Sealer
@@ -168,3 +170,29 @@ def test_a_chain_that_is_gone_is_fetched_again_and_another_one_is_refused(regist
         registrar.store_leg(replace(state, submissions={f"{60:032x}": other}), f"{60:032x}")
     assert registrar.store_leg(state, f"{60:032x}").previous == commitment(55)
     assert not path.with_name("fetched").exists()
+
+
+def test_the_chain_of_a_leg_that_another_machine_verified_is_fetched_for_its_recheck_as_long_as_it_is_there(
+    registrar, tmp_path, monkeypatch
+):
+    lease_id = f"{80:032x}"
+    state = with_head(registrar, accepted_leg(registrar, 80), 80)
+    verifier = Verifier(SimpleNamespace(verify=tmp_path), None, registrar.hub, None)
+    chain = tmp_path / lease_id / CHAIN_FILE
+
+    class RecheckedError(Exception):
+        """The child would begin here."""
+
+    def case(self, state: State, known: SubmissionState, folder: Path, earlier: None) -> None:
+        assert parse_chain(chain.read_bytes()).start.commitment == commitment(75)
+        raise RecheckedError
+
+    monkeypatch.setattr(Verifier, "_case", case)
+    with pytest.raises(RecheckedError):
+        verifier.recheck(state, lease_id)
+    chain.unlink()
+    known = state.submissions[lease_id]
+    gone = known.model_copy(update={"head": known.head.model_copy(update={"commit": "0" * 40})})
+    with pytest.raises(NotTrainableAgainError, match=r"chain\.json is gone, on the Hub too"):
+        verifier.recheck(replace(state, submissions={lease_id: gone}), lease_id)
+    assert list(chain.parent.iterdir()) == []

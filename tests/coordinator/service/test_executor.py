@@ -30,7 +30,6 @@ from paris.coordinator.errors import (
     WorkerError,
 )
 from paris.coordinator.service.executor import MOST_MEAN_TRIES, Executor, Workers
-from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
 
 
@@ -210,12 +209,6 @@ def test_a_recheck_that_fails_is_reported(executor, error, observation):
     executor._workers.verifier = SimpleNamespace(recheck=recheck)
     executor.start((Recheck("a" * 32),), State())
     assert ended(executor) == [observation]
-
-
-def test_a_recheck_of_a_leg_whose_chain_is_gone_ends_with_the_files_name(executor, tmp_path):
-    executor._workers.verifier = Verifier(run=SimpleNamespace(verify=tmp_path), spec=None, hub=None, processes=None)
-    executor.start((Recheck("a" * 32),), State(submissions={"a" * 32: None}))
-    assert ended(executor) == [NotRechecked("a" * 32, f"{tmp_path / ('a' * 32) / 'chain.json'} is gone.")]
 
 
 class Copies:
