@@ -227,7 +227,11 @@ class LineDesk:
 
     def _reply(self, due: _Request, record: Payload | None) -> bytes:
         told, volunteer = self._told, due.taken.signer
-        payloads = [] if told is None else told.to(volunteer, getattr(record, "task_id", None))
+        payloads = (
+            []
+            if told is None
+            else told.to(volunteer, getattr(record, "task_id", None), getattr(record, "lease_id", None))
+        )
         current = {self._sealed.mark(payload): payload for payload in payloads}
         head = ReplyHead(
             version=PROTOCOL_VERSION,

@@ -16,7 +16,7 @@ from paris.protocol.work_records import Challenge, Lease, Verdict
 
 _MOST_LEASES = 8
 _MOST_VERDICTS = 6
-"""Of one volunteer, the newest; and of challenges."""
+"""Of one volunteer, those on the last work that came; and of challenges."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,26 @@ class Told:
     now: float
     """UTC seconds."""
 
-    def to(self, volunteer: str, task_id: str | None = None) -> list[Payload]:
+    def to(self, volunteer: str, task_id: str | None = None, lease_id: str | None = None) -> list[Payload]:
         """The records for a volunteer, at most `line.MAX_KNOWN`.
 
         Args:
             volunteer: Its public key.
             task_id: A task that it asks about, beside those of its leases.
+            lease_id: Whose verdict and challenge it waits for, however old.
         """
         own = self._own.get(volunteer, [])
         leases = [record for record in own if isinstance(record, Lease)]
         leases = sorted(leases, key=lambda lease: lease.granted_at)[-_MOST_LEASES:]
         names = dict.fromkeys([*(lease.task_id for lease in leases), *([] if task_id is None else [task_id])])
         tasks = [self._tasks[name] for name in names if name in self._tasks]
-        verdicts = [record for record in own if isinstance(record, Verdict)][-_MOST_VERDICTS:]
-        challenges = [record for record in own if isinstance(record, Challenge)][-_MOST_VERDICTS:]
+
+        def order(record: Verdict | Challenge) -> tuple[bool, float]:
+            known = self.shown.state.submissions.get(record.lease_id)
+            return record.lease_id == lease_id, 0.0 if known is None else known.seen_at
+
+        verdicts = sorted((record for record in own if isinstance(record, Verdict)), key=order)[-_MOST_VERDICTS:]
+        challenges = sorted((record for record in own if isinstance(record, Challenge)), key=order)[-_MOST_VERDICTS:]
         return [*self._for_all, *leases, *tasks, *verdicts, *challenges]
 
     def place(self, volunteer: str) -> int | None:
