@@ -35,6 +35,8 @@ class SupervisedPeer:
         self._start, self._clock, self._log = start, clock, log
         self._checked_at = clock()
         self._on_start: list[Callable[[RunPeer], None]] = []
+        self._is_introduced = True
+        """Whether all of them know the present peer."""
         self.current = start()
 
     def on_start(self, callback: Callable[[RunPeer], None]) -> None:
@@ -50,18 +52,21 @@ class SupervisedPeer:
 
         Raises:
             PortTakenError: Its port is in use; the next check tries again.
+            Exception: That of a callback of `on_start`; the next check starts another peer.
         """
         now = self._clock()
         if now - self._checked_at < _HEALTH_EVERY_S:
             return False
         self._checked_at = now
-        if self.current.healthy():
+        if self._is_introduced and self.current.healthy():
             return False
         self._log(Event(EventKind.PROBLEM, "The DHT peer does not answer; it is restarted."))
         self.current.stop()
+        self._is_introduced = False
         self.current = self._start()
         for callback in self._on_start:
             callback(self.current)
+        self._is_introduced = True
         return True
 
     def stop(self) -> None:

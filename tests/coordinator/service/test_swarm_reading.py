@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from tick_world import START, want
 
-from paris.coordinator.service.swarm import DhtWay
+from paris.coordinator.service.swarm import DhtWay, SupervisedPeer
+from paris.protocol.errors import DaemonError
 
 
 class Shelves:
@@ -51,3 +53,36 @@ def test_all_peers_are_asked_once_in_a_heartbeats_period_and_after_a_step_that_f
     now[0] = 119.9
     assert asked() == everything
     assert asked() == news
+
+
+def test_a_peer_that_could_not_serve_the_line_after_its_restart_is_started_again():
+    now, told, started = [0.0], [], []
+
+    class Started:
+        def __init__(self) -> None:
+            self.is_stopped, self.serves = False, False
+            started.append(self)
+
+        def healthy(self) -> bool:
+            return len(started) > 1
+
+        def stop(self) -> None:
+            self.is_stopped = True
+
+    def serve(peer: Started) -> None:
+        if len(started) == 2:
+            raise DaemonError("The daemon serves no line.")
+        peer.serves = True
+
+    def checked() -> bool:
+        now[0] += 31.0
+        return supervised.restart_if_dead()
+
+    supervised = SupervisedPeer(Started, told.append, lambda: now[0])
+    supervised.on_start(serve)
+    with pytest.raises(DaemonError):
+        checked()
+    assert checked(), "so that every record is stored again"
+    assert [peer.is_stopped for peer in started] == [True, True, False]
+    assert supervised.current.serves
+    assert not checked()
