@@ -74,6 +74,7 @@ class LineDesk:
         steady: Seconds that only grow.
         silent_after_s: Without a step for so long no request is answered, so that volunteers turn elsewhere: nothing
             that they send would be taken in.
+        every_s: Between two steps. In that time one key wakes the loop once.
     """
 
     delay_s = 0.0
@@ -88,6 +89,7 @@ class LineDesk:
         clock: Clock = time.time,
         steady: Clock = time.monotonic,
         silent_after_s: float = 60.0,
+        every_s: float = 5.0,
     ) -> None:
         self._run_id, self._spec, self._wake, self._clock = run_id, spec, wake, clock
         self._steady, self._silent_after_s, self._shown_at = steady, silent_after_s, steady()
@@ -96,6 +98,7 @@ class LineDesk:
         self._judge.judge(dht_key(run_id, "run"), sealer.public_key, sealed.data, sealed.expires_at)
         self._sealed = SealedRecords(sealer, steady)
         self._rates = RequestRates(_MOST_REQUESTS, steady)
+        self._wakes = RequestRates(1, steady, every_s)
         self._lock = threading.Lock()
         """Guards the fields below, and those above that are for one thread at a time."""
         self._told: Told | None = None
@@ -200,7 +203,8 @@ class LineDesk:
         """Let a request wait for the next step if its record causes something; whether it waits."""
         if due.envelope is None or not self._causes_something(due.envelope):
             return False
-        self._wake.set()
+        if self._may_wake(due.envelope):
+            self._wake.set()
         if len(self._waiting) >= _MOST_WAITING:
             return False
         self._waiting[due.taken] = due
@@ -211,6 +215,13 @@ class LineDesk:
         if isinstance(record, Want):
             return record.state == "waiting" and (told is None or not told.waits(envelope.signer))
         return not isinstance(record, Heartbeat) or record.state == "failed"
+
+    def _may_wake(self, envelope: Envelope[Payload]) -> bool:
+        """Whether it need not wait for the next regular step: not too often, and not for a lease that is over."""
+        lease_id = getattr(envelope.payload, "lease_id", None)
+        if lease_id is not None and self._told is not None and not self._told.is_live(lease_id):
+            return False
+        return self._wakes.may(envelope.signer)
 
     def _answer(self, due: _Request) -> None:
         """Reply, or let the reply fail; never raises."""
@@ -227,11 +238,8 @@ class LineDesk:
 
     def _reply(self, due: _Request, record: Payload | None) -> bytes:
         told, volunteer = self._told, due.taken.signer
-        payloads = (
-            []
-            if told is None
-            else told.to(volunteer, getattr(record, "task_id", None), getattr(record, "lease_id", None))
-        )
+        task_id, lease_id = (getattr(record, name, None) for name in ("task_id", "lease_id"))
+        payloads = [] if told is None else told.to(volunteer, task_id, lease_id)
         current = {self._sealed.mark(payload): payload for payload in payloads}
         head = ReplyHead(
             version=PROTOCOL_VERSION,

@@ -167,8 +167,9 @@ def _published(
     spec = _describe(run, hub, sealer, claim)
     log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
     wake = threading.Event()
-    silent_after_s = max(_SHORTEST_SILENCE_S, _STEPS_MISSED * run.config.tasks.tick_every_s)
-    desk = LineDesk(run.run_id, spec, sealer, wake, silent_after_s=silent_after_s)
+    every_s = run.config.tasks.tick_every_s
+    silent_after_s = max(_SHORTEST_SILENCE_S, _STEPS_MISSED * every_s)
+    desk = LineDesk(run.run_id, spec, sealer, wake, silent_after_s=silent_after_s, every_s=every_s)
     claim.peer.on_start(lambda peer: peer.serve_line(desk))
     dht = DhtWay(spec, claim.peer, Publisher(sealer))
     return Ways(spec, manifests, [desk, dht, *open_hub_way(run, hub, sealer, stack)], wake)

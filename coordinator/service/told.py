@@ -60,6 +60,11 @@ class Told:
         known = self.shown.state.volunteers.get(volunteer)
         return known is not None and self._is_present(known)
 
+    def is_live(self, lease_id: str) -> bool:
+        """Whether a lease is granted, and has not ended."""
+        held = self.shown.state.leases.get(lease_id)
+        return held is not None and held.lease.state == "granted" and held.lease.expires_at > self.now
+
     @cached_property
     def num_present(self) -> int:
         """How many volunteers wait or work, roughly."""

@@ -35,6 +35,7 @@ class LineWorld:
         num_tasks: Of experts, all open.
         identity: The coordinator's; None: a new one.
         silent_after_s: See `LineDesk`.
+        every_s: See `LineDesk`; 0: each record that causes something wakes the loop.
         fields: Of the run's description.
     """
 
@@ -43,6 +44,7 @@ class LineWorld:
         num_tasks: int = 1,
         identity: Identity | None = None,
         silent_after_s: float = math.inf,
+        every_s: float = 0.0,
         **fields: object,
     ) -> None:
         self.now = time.time()
@@ -69,7 +71,8 @@ class LineWorld:
         )
         self.sealer = Sealer(self.identity, self.run_id, self.sealing_clock)
         self.wake = threading.Event()
-        self.desk = LineDesk(self.run_id, self.spec, self.sealer, self.wake, self.clock, self.clock, silent_after_s)
+        clocks = self.clock, self.clock
+        self.desk = LineDesk(self.run_id, self.spec, self.sealer, self.wake, *clocks, silent_after_s, every_s)
         self.ways = Ways(self.spec, [], [self.desk], self.wake, self.clock)
         self.policy = POLICY.model_copy(update={"lease_s": 3600.0, "heartbeat_every_s": 60.0, "want_life_s": 240.0})
         self.state = run_of(num_tasks)

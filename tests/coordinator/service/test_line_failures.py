@@ -128,10 +128,10 @@ def test_who_waits_is_refused_at_once_where_nothing_can_be_signed():
     assert nodes[0].way.publish(nodes[0].want()) is Outcome.STORED
 
 
-def take(node: LineNode, *, with_want: bool = True) -> Taken:
-    record = node.want().data if with_want else None
+def take(node: LineNode, *, with_want: bool = True, state: str = "waiting") -> Taken:
+    record = node.want(state).data if with_want else None
     request = seal_request(node.sealer, run_id=node.world.run_id, to=PEER, known=(), record=record, at=node.world.now)
-    taken = node.world.desk.take(request, to=PEER, peer=node.me)
+    taken = node.world.desk.take(request, to=PEER, peer=ADDRESS)
     assert taken is not None
     return taken
 
@@ -154,3 +154,38 @@ def test_a_way_that_fails_keeps_the_state_from_no_other_and_the_step_fails():
     with pytest.raises(DeposedError):
         CoordinatorWays(world.spec, [], [broken, deposed, whole]).publish(world.state)
     assert shown == [broken, whole, broken, deposed]
+
+
+def test_one_key_wakes_the_loop_once_between_two_regular_steps():
+    world = LineWorld(every_s=5.0)
+    first, ada, ben = (world.node() for _ in range(3))
+    first.way.publish(first.want())
+    world.wake.clear()
+    num_wakes = 0
+    for _ in range(12):
+        for state in ("waiting", "busy"):
+            world.now += 0.4
+            take(ada, state=state)
+            num_wakes += world.wake.is_set()
+            world.wake.clear()
+        world.step()
+    assert num_wakes == 2
+    take(ben)
+    assert world.wake.is_set(), "others are not held up by it"
+
+
+def test_a_record_whose_lease_is_over_wakes_nobody():
+    world = LineWorld()
+    ada = world.node()
+    ada.way.publish(ada.want())
+    given_up, again = ada.beat(state="failed"), ada.beat(step=2, state="failed")
+    world.wake.clear()
+    ada.way.publish(given_up)
+    assert world.wake.is_set()
+    assert "revoked" in [envelope.payload.state for envelope in ada.way.read("lease")]
+    world.wake.clear()
+    request = seal_request(ada.sealer, run_id=world.run_id, to=PEER, known=(), record=again.data, at=world.now)
+    taken = world.desk.take(request, to=PEER, peer=ada.me)
+    assert not world.wake.is_set()
+    world.step()
+    assert taken.reply.done()

@@ -52,7 +52,7 @@ class Served:
         self.peer = SupervisedPeer(lambda: MemoryPeer.start(run_id=run_id, coordinator=identity.public_key), [].append)
         self.spec = self.facts.spec.model_copy(update={"initial_peers": tuple(self.peer.current.addresses)})
         self.run = sealer.seal(self.spec, 3600.0)
-        self.desk = LineDesk(run_id, self.spec, sealer, wake, silent_after_s=NEVER_S)
+        self.desk = LineDesk(run_id, self.spec, sealer, wake, silent_after_s=NEVER_S, every_s=0.0)
         self.peer.on_start(lambda started: started.serve_line(self.desk))
         ways = Ways(self.spec, [], [self.desk, DhtWay(self.spec, self.peer, Publisher(sealer))], wake)
         self.store = Store(folder / "state.sqlite")
