@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from paris.coordinator.children import Children
@@ -18,6 +19,7 @@ from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.locks import hold_lock, is_served
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
+from paris.coordinator.state.leading import require_same_leader
 from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
 from paris.experts.files import copy_whole, write_whole
@@ -39,15 +41,18 @@ def release_run(run: RunDir, tag: str | None, tell: Callable[[str], None], *, dr
     Raises:
         NotReadyError: Experts or the router are missing, or another release is being made; nothing is changed.
         HubError: The Hub did not answer, or has other bytes than were registered.
+        DeposedError: Another coordinator took the lead meanwhile, and may make the release; nothing more is uploaded.
     """
     busy = NotReadyError("Another release of this run is being made.", "Wait for its end.")
     with hold_lock(run.path / "release.lock", busy):
         state = read_state(run)
         registrations = all_registrations(run, state)
-        _require_router(run)
+        _require_router(run, state)
+        require_lead = require_same_leader(run.state)
         children = Children(run.logs)
         try:
             hub = connect_hub(run, children, start_embedded=not is_served(run))
+            hub = replace(hub, require_lead=require_lead)
             released = _assemble(run, hub, state, registrations, tell, draws=draws)
             tell("uploading")
             # The experts' weights are on main since their registration.
@@ -75,9 +80,14 @@ def publish_release(run: RunDir, hub: RunHub, released: Released, leave_out: lis
     hub.upload_release(run.release, leave_out, tags)
 
 
-def _require_router(run: RunDir) -> None:
-    if not (run.router / "summary.txt").is_file():
-        raise NotReadyError("The router is not trained yet.", f"Run: paris-coord train-router {run.path}")
+def _require_router(run: RunDir, state: State) -> None:
+    if (run.router / "summary.txt").is_file():
+        return
+    train = f"paris-coord train-router {run.path}"
+    if state.router.phase == "done":
+        what = f"The router was trained, but is not in {run.router}."
+        raise NotReadyError(what, f"Copy that folder from the coordinator's machine that trained it, or run: {train}")
+    raise NotReadyError("The router is not trained yet.", f"Run: {train}")
 
 
 def _assemble(

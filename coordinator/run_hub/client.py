@@ -219,6 +219,7 @@ class RunHub:
             leave_out: Paths that are on main already.
             tags: Of the commit, each moved if it exists.
         """
+        self.require_lead()
         with hub_errors(self.endpoint), warnings.catch_warnings():
             # The client warns of a table in a model repo; the attribution belongs there.
             warnings.filterwarnings("ignore", message=".*commit a data file.*")

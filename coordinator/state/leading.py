@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, Update, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from paris.coordinator.errors import DatabaseError, DeposedError
-from paris.coordinator.run.database import PostgresSchema
+from paris.coordinator.run.database import PostgresSchema, StateLocation
 from paris.coordinator.state.engine import open_engine
 from paris.coordinator.state.postgres import COORDINATORS, SERVICE, leader_key
 from paris.protocol.clock import Clock
@@ -162,6 +163,38 @@ def known_addresses(location: PostgresSchema) -> list[str]:
     try:
         with engine.connect() as connection:
             return _addresses(connection, "", time.time())
+    finally:
+        engine.dispose()
+
+
+def require_same_leader(location: StateLocation) -> Callable[[], None]:
+    """A check for a process beside the leader, that nobody has led since this call.
+
+    Args:
+        location: The run's state; that of a file has one coordinator.
+
+    Returns:
+        What raises DeposedError where somebody has, and DatabaseError where nobody can know.
+
+    Raises:
+        DatabaseError: The database does not answer.
+    """
+    if not isinstance(location, PostgresSchema):
+        return lambda: None
+    before = _epoch(location)
+
+    def require() -> None:
+        if _epoch(location) != before:
+            raise _deposed()
+
+    return require
+
+
+def _epoch(location: PostgresSchema) -> int:
+    engine = open_engine(location)
+    try:
+        with engine.connect() as connection:
+            return int(connection.execute(select(SERVICE.c.epoch)).scalar_one())
     finally:
         engine.dispose()
 

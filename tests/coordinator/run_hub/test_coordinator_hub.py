@@ -302,6 +302,7 @@ def test_a_coordinator_that_has_lost_the_lead_changes_nothing_on_the_hub(tmp_pat
         lambda: hub.upload_state({}, "state", "state-expert-0-00000001"),
         lambda: hub.delete_branch("state-expert-0-00000001"),
         lambda: hub.close_pull_request(1, "closed", free_storage=True),
+        lambda: hub.upload_release(tmp_path, [], ["release"]),
         lambda: hub.set_tag("release", "0" * 40, replaces=False),
         lambda: hub.delete_tag("release"),
     ]

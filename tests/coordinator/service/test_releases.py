@@ -13,7 +13,7 @@ from tick_world import START, lease_of, registration, run_of, step, submission, 
 
 from paris.coordinator.children import Children
 from paris.coordinator.errors import NotReadyError, WorkerError
-from paris.coordinator.release.assemble import release_run
+from paris.coordinator.release.assemble import _require_router, release_run
 from paris.coordinator.run.locks import hold_lock
 from paris.coordinator.service.ordering import give_order
 from paris.coordinator.service.releases import Releaser
@@ -89,6 +89,14 @@ def test_a_release_is_refused_while_another_is_being_made(run):
         pytest.raises(NotReadyError, match="Another release of this run"),
     ):
         release_run(run, None, print)
+
+
+@pytest.mark.parametrize(
+    ("phase", "why"), [("waiting", "not trained yet"), ("done", r"is not in .*router\. Copy that folder")]
+)
+def test_a_router_that_another_machine_trained_is_not_called_untrained(run, phase, why):
+    with pytest.raises(NotReadyError, match=why):
+        _require_router(run, State(router=RouterState(phase=phase)))
 
 
 @pytest.mark.parametrize(

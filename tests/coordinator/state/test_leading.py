@@ -10,7 +10,7 @@ from test_store import full_state
 from paris.coordinator.errors import DatabaseError, DeposedError
 from paris.coordinator.state.engine import open_engine
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.leading import Leadership, known_addresses
+from paris.coordinator.state.leading import Leadership, known_addresses, require_same_leader
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
 from paris.protocol.run_records import Task
@@ -128,6 +128,18 @@ def test_a_save_of_which_nobody_knows_whether_it_was_written_is_not_followed_by_
         changed_saves(schema, 1)  # as if it had been
         with pytest.raises(DeposedError, match="does not have what was saved last"):
             store.save(full_state(), State(), [], now=6.0)
+
+
+def test_a_process_beside_a_leader_notices_that_another_leads(two, schema):
+    first, second = two
+    assert first.try_to_lead()
+    require = require_same_leader(schema)
+    require()
+    first.close()
+    require()
+    assert second.try_to_lead()
+    with pytest.raises(DeposedError):
+        require()
 
 
 def test_a_deposed_leader_that_slept_through_the_next_ones_end_does_not_lead_on(two, schema):
