@@ -92,6 +92,8 @@ class Cache:
     def make_room(self, num_bytes: int, keep: Collection[str]) -> None:
         """Remove the least recently used files until `num_bytes` more fit.
 
+        Where the disk is full, files that other caches have too go last: they free room only once no cache has them.
+
         Args:
             num_bytes: Bytes about to arrive.
             keep: Hashes of files that must stay.
@@ -99,7 +101,10 @@ class Cache:
         Raises:
             DiskFullError: They do not fit even then; no file of `keep` was removed.
         """
-        for path in self._oldest_first(keep):
+        files = self._oldest_first(keep)
+        if self._missing_on_disk(num_bytes) > 0 >= self._missing_in_limit(num_bytes):
+            files.sort(key=_has_other_names)
+        for path in files:
             if self._missing_bytes(num_bytes) <= 0:
                 return
             _logger.info("Removing %s to make room.", path.name)
@@ -116,10 +121,18 @@ class Cache:
         return sum(path.stat().st_size for path in self.path.iterdir() if path.is_file())
 
     def _missing_bytes(self, num_bytes: int) -> int:
-        on_disk = num_bytes + _SPARE_BYTES - shutil.disk_usage(self.path).free
-        in_limit = -1 if self.limit_bytes is None else self.num_bytes() + num_bytes - self.limit_bytes
-        return max(on_disk, in_limit)
+        return max(self._missing_on_disk(num_bytes), self._missing_in_limit(num_bytes))
+
+    def _missing_on_disk(self, num_bytes: int) -> int:
+        return num_bytes + _SPARE_BYTES - shutil.disk_usage(self.path).free
+
+    def _missing_in_limit(self, num_bytes: int) -> int:
+        return -1 if self.limit_bytes is None else self.num_bytes() + num_bytes - self.limit_bytes
 
     def _oldest_first(self, keep: Collection[str]) -> list[Path]:
         files = [path for path in self.path.iterdir() if path.is_file() and path.stem not in keep]
         return sorted(files, key=lambda path: path.stat().st_mtime)
+
+
+def _has_other_names(path: Path) -> bool:
+    return path.stat().st_nlink > 1

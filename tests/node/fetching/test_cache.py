@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,6 +89,26 @@ def test_a_disk_keeps_64_mib_free_whatever_the_limit(tmp_path, monkeypatch):
     assert there(cache, hashes) == [True]
     with pytest.raises(DiskFullError, match=": 1 bytes are missing"):
         cache.make_room(501, keep=())
+
+
+@pytest.mark.parametrize(("num_missing", "left"), [(1, [True, True, False]), (101, [False, True, False])])
+def test_on_a_full_disk_files_that_another_cache_has_too_go_last(tmp_path, monkeypatch, num_missing, left):
+    cache = Cache(tmp_path / "one")
+    other = Cache(tmp_path / "other", None, [cache.path])
+    hashes = filled(cache, 100, 100, 100)
+    for sha256 in hashes[:2]:
+        assert other.find(sha256, 100) is not None
+    os.utime(cache.file(hashes[0]), (1, 1))
+
+    def usage(path: Path) -> SimpleNamespace:
+        files = {file.stat().st_ino: file.stat().st_size for file in tmp_path.glob("*/*")}
+        return SimpleNamespace(free=64 * 2**20 + 300 - sum(files.values()))
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    if num_missing > 100:  # the other one lets go of its name, which frees what this one drops next
+        other.file(hashes[0]).unlink()
+    cache.make_room(num_missing, keep=())
+    assert there(cache, hashes) == left
 
 
 @pytest.mark.parametrize(("content", "num_bytes"), [(b"0" * 100, 100), (b"\0" * 99, 100), (b"\0" * 100, 99)])
