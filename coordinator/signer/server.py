@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from paris.coordinator.errors import SignerError
 from paris.coordinator.signer.key import RunKey
 from paris.coordinator.signer.messages import MAX_LINE_BYTES, Answered, Ask
+from paris.protocol.locks import try_lock
 
 logger = logging.getLogger(__name__)
-_MODE = 0o660
+_MODE, _LOCK_MODE = 0o660, 0o600
 _LOOK_EVERY_S = 0.1
 _PATIENCE_S = 10.0
 
@@ -58,24 +59,37 @@ def serve_key(key: RunKey, path: Path, stop: threading.Event) -> None:
 
     Args:
         key: Answers.
-        path: The socket. One that is left of a signer that was killed is replaced.
+        path: The socket. One that is left of a signer that was killed is replaced. A lock file beside it, which stays,
+            keeps two signers apart that start at once.
         stop: Set by a signal handler.
 
     Raises:
-        SignerError: Another signer answers there, another file is there, or the socket cannot be made.
+        SignerError: Another signer answers there, another file is there, or the socket cannot be made; what
+            is there is unchanged.
+        NoLocksError: The file system has no locks.
     """
-    if _answers(path):
-        raise SignerError(f"Another signer answers at {path}.", "Stop it first, or choose another --socket.")
     if os.path.lexists(path) and not path.is_socket():
         raise SignerError(f"{path} is there already, and is no socket.", "Choose another --socket.")
+    other = SignerError(f"Another signer answers at {path}.", "Stop it first, or choose another --socket.")
+    try:
+        lock = try_lock(path.with_name(f"{path.name}.lock"), _LOCK_MODE)
+    except OSError as error:
+        raise _unmade(path, error) from error
+    if lock is None:
+        raise other
+    with lock:
+        if _answers(path):  # one that has no lock, on a file system without locks
+            raise other
+        _serve(key, path, stop)
+
+
+def _serve(key: RunKey, path: Path, stop: threading.Event) -> None:
     try:
         path.unlink(missing_ok=True)
         server = _Server(str(path), _Connection)
         path.chmod(_MODE)  # for systems that ignore the socket's own mode
     except OSError as error:
-        raise SignerError(
-            f"{path} cannot be made: {error}.", "Choose another --socket, of 100 bytes at most."
-        ) from error
+        raise _unmade(path, error) from error
     server.key = key
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _LOOK_EVERY_S}, daemon=True)
     thread.start()
@@ -85,6 +99,10 @@ def serve_key(key: RunKey, path: Path, stop: threading.Event) -> None:
         server.shutdown()
         server.server_close()
         path.unlink(missing_ok=True)
+
+
+def _unmade(path: Path, error: OSError) -> SignerError:
+    return SignerError(f"{path} cannot be made: {error}.", "Choose another --socket, of 100 bytes at most.")
 
 
 def _answers(path: Path) -> bool:
