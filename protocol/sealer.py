@@ -16,7 +16,7 @@ from paris.protocol.signing import Signer
 
 logger = logging.getLogger(__name__)
 P = TypeVar("P", bound=Payload)
-_RESERVE_MS = 600_000
+_RESERVE_MS, _RESERVE_COUNTED = 600_000, 20_000
 _MAX_SEQUENCE = 2**53 - 1
 
 
@@ -47,11 +47,20 @@ class SequenceFile:
         """Make sure that a restart continues above this sequence."""
         if sequence < self.reserved:
             return
-        self.reserved = sequence + _RESERVE_MS
+        self.reserved = reserved_above(sequence, self.reserved)
         try:
             replace_private(self._path, f"{self.reserved}\n".encode())
         except OSError as error:
             logger.warning("%s cannot be written: %s.", self._path, error.strerror)
+
+
+def reserved_above(sequence: int, reserved: int) -> int:
+    """How far to reserve once a sequence reaches what was reserved.
+
+    One that follows the clock reserves ten minutes. One that was counted up from what was reserved, after a restart or
+    while the clock is behind, reserves a number of records: many restarts lead no further ahead of the clock.
+    """
+    return sequence + (_RESERVE_COUNTED if sequence <= reserved + 1 else _RESERVE_MS)
 
 
 class Sequences(Protocol):

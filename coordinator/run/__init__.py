@@ -14,6 +14,7 @@ json_files.py       the directory's JSON files
 shapes.py           shapes of the expert and the router
 prepared_data.py    manifests and settings that `prepare` wrote
 initial_weights.py  initial weights of all experts: an ImageNet DiT, or the warm start
+lives.py            how long the coordinator's records live
 grids.py            grids of samples that are drawn while the run goes on
 derived.py          secrets that follow from the run's key
 description.py      the RunSpec: the run's public description

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from paris.coordinator.service.publisher import LIFE_S
+from paris.coordinator.run.lives import LIFE_S
 from paris.coordinator.service.request_rates import RequestRates
 from paris.coordinator.service.sealed_records import SealedRecords
 from paris.coordinator.service.told import Told

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from paris.coordinator.errors import SignerError
+from paris.coordinator.run.lives import LIFE_S
 from paris.coordinator.state.indexes import indexes_of, unsettled
 from paris.coordinator.state.model import LeaseState, State
 from paris.protocol.admission import LEASE_GRACE_S
@@ -22,8 +23,6 @@ from paris.protocol.summary import summarise
 from paris.protocol.work_records import Lease
 
 logger = logging.getLogger(__name__)
-LIFE_S = 900.0
-"""Life of a coordinator's record in the DHT; it is stored again at a third of it."""
 _KEPT_ATTEMPTS, _KEPT_OF_MANY, _MANY_TASKS = 3, 2, 512
 """Of each task, so that all fit under one key; the last but one has the verdict that its volunteer waits for."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from paris.coordinator.decisions.legs import verified_legs
 from paris.coordinator.errors import HubError, NotOnHubError
+from paris.coordinator.run.lives import VERDICT_LIFE_S
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.comments import registered_as, stored_as, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
@@ -27,7 +28,6 @@ from paris.protocol.hub_layout import (
     state_folder,
     submission_folder,
 )
-from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.run_records import Head, Registration, SubmittedFile
 from paris.protocol.sealer import Sealer
 from paris.protocol.work_records import Verdict
@@ -174,7 +174,7 @@ class Registrar:
             self._close(known, known.verdict, None, free_storage=True)
 
     def _close(self, known: SubmissionState, verdict: Verdict, outcome: str | None, *, free_storage: bool) -> None:
-        sealed = self.sealer.seal(verdict, RECORD_RULES["verdict"].max_life_s).data.decode()
+        sealed = self.sealer.seal(verdict, VERDICT_LIFE_S).data.decode()
         text = verdict_text(verdict, outcome, sealed)
         self.hub.close_pull_request(_number(known), text, free_storage=free_storage)
 

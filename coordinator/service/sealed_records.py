@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from paris.coordinator.service.publisher import LIFE_S
+from paris.coordinator.run.lives import LIFE_S
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of

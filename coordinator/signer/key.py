@@ -9,12 +9,14 @@ import time
 
 from paris.coordinator.run.derived import PURPOSES, derived_secret
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.lives import longest_life_s
 from paris.coordinator.signer.messages import Answered, Ask
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.clock import Clock
-from paris.protocol.envelope import DOMAIN, open_envelope
+from paris.protocol.envelope import DOMAIN, Envelope, open_envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.keys import subkey_of
+from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,9 @@ MOST_AT_ONCE = 20_000
 """Signatures after a quiet time: a service that starts publishes all its records."""
 MOST_PER_S = 50.0
 """Signatures in the long run: each record is sealed again every five minutes."""
+_AHEAD_S = 1200.0
+"""How far a sequence may be ahead of the clock: a service that starts goes on above what was reserved, ten minutes."""
+_ROUNDING_S = 1.0
 
 
 class RunKey:
@@ -71,6 +76,7 @@ class RunKey:
         envelope = open_envelope(
             data, run_id=self._run.run_id, coordinator=self._run.identity.public_key, now=self._clock()
         )
+        _require_bounded(envelope, self._clock())
         self._count()
         place = subkey_of(envelope.payload, envelope.signer)
         logger.info("Signed %s %s, sequence %d.", envelope.payload.kind, place, envelope.sequence)
@@ -84,3 +90,16 @@ class RunKey:
             if self._left < 1:
                 raise ValueError(f"More than {MOST_PER_S:g} records a second were to be signed.")
             self._left -= 1
+
+
+def _require_bounded(envelope: Envelope[Payload], now: float) -> None:
+    """Refuse what would stand in the way of later records: a sequence or a life that the service does not use."""
+    ahead_s = envelope.sequence / 1000 - now
+    if ahead_s > _AHEAD_S:
+        raise ValueError(
+            f"The sequence of the {envelope.kind} record is {ahead_s:.0f} s ahead of this machine's clock, more than "
+            f"{_AHEAD_S:.0f} s. Set the clock, or wait if it was set back."
+        )
+    life_s, longest_s = envelope.expires_at - envelope.issued_at, longest_life_s(envelope.kind)
+    if life_s > longest_s + _ROUNDING_S:
+        raise ValueError(f"The {envelope.kind} record would live for {life_s:.0f} s, more than {longest_s:.0f} s.")

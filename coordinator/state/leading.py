@@ -21,12 +21,11 @@ from paris.coordinator.run.database import PostgresSchema, StateLocation
 from paris.coordinator.state.engine import open_engine
 from paris.coordinator.state.postgres import COORDINATORS, SERVICE, leader_key
 from paris.protocol.clock import Clock
+from paris.protocol.sealer import reserved_above
 
 _KNOWN_S = 7 * 86400.0
 """How long the addresses of a coordinator that is not seen any more are told."""
 _MOST_OTHERS = 3
-_RESERVE_MS = 600_000
-"""How far the sequences of records are reserved ahead."""
 
 
 class Leadership:
@@ -108,7 +107,7 @@ class Leadership:
         """
         if sequence < self.reserved:
             return
-        reserved = sequence + _RESERVE_MS
+        reserved = reserved_above(sequence, self.reserved)
         with self._engine.begin() as connection:
             if connection.execute(_as_leader(self.epoch).values(sequence=reserved)).rowcount != 1:
                 raise _deposed()

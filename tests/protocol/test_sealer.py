@@ -41,12 +41,12 @@ def test_threads_never_get_the_same_sequence():
 def test_a_file_is_written_ahead_once_in_ten_minutes(tmp_path):
     path, now = tmp_path / "sequence", [1_000.0]
     sealer, written = Sealer(VOLUNTEER, RUN_ID, lambda: now[0], SequenceFile(path)), []
-    for seconds in (0.0, 599.999, 0.001, 599.0):
+    for seconds in (0.0, 599.5, 1.0, 599.0):
         now[0] += seconds
         sealer.seal(WANT, 60.0)
         written.append(int(path.read_text()))
-    assert written == [1_600_000, 1_600_000, 2_200_000, 2_200_000]
-    assert SequenceFile(path).reserved == 2_200_000
+    assert written == [1_600_000, 1_600_000, 2_200_500, 2_200_500]
+    assert SequenceFile(path).reserved == 2_200_500
 
 
 def test_a_file_names_no_sequence_from_which_a_run_could_not_go_on(tmp_path):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from paris.coordinator.errors import DatabaseError, SignerError
-from paris.coordinator.service.publisher import LIFE_S, Publisher, records_to_publish
+from paris.coordinator.run.lives import LIFE_S
+from paris.coordinator.service.publisher import Publisher, records_to_publish
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.envelope import open_envelope

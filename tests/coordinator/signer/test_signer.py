@@ -20,7 +20,9 @@ from paris.coordinator.errors import SignerError
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.derived import derived_secret
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.lives import LIFE_S, VERDICT_LIFE_S
 from paris.coordinator.signer import key as key_module
+from paris.coordinator.signer import server as server_module
 from paris.coordinator.signer.client import KeyElsewhere, open_with_signer
 from paris.coordinator.signer.key import RunKey
 from paris.coordinator.signer.messages import Ask
@@ -29,9 +31,9 @@ from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.errors import IdentityError
 from paris.protocol.invites import new_invite
 from paris.protocol.run_records import Task
-from paris.protocol.sealer import Sealer
+from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.signing import Identity
-from paris.protocol.work_records import Want
+from paris.protocol.work_records import Verdict, Want
 
 TASK = Task(
     task_id="expert-0", cluster=0, steps=10, batch_size=2, manifest_sha256="0" * 64, data_bytes=1, min_memory_bytes=0,
@@ -100,6 +102,9 @@ def test_nothing_else_is_signed(run):
         "another run's": body_of(run, TASK, run_id="tiny-" + "0" * 16),
         "one that is over": body_of(run, TASK, issued_at=now - 200, expires_at=now - 100),
         "one for years": body_of(run, TASK, expires_at=now + 10**8),
+        "one for an hour": body_of(run, TASK, expires_at=now + 3600),
+        "one above all later ones": body_of(run, TASK, sequence=2**53 - 1),
+        "one above those of the next hour": body_of(run, TASK, sequence=int((now + 3600) * 1000)),
         "another signer's": body_of(run, TASK).replace(
             run.identity.public_key.encode().hex(), Identity.generate().public_key.encode().hex()
         ),
@@ -112,6 +117,28 @@ def test_nothing_else_is_signed(run):
         answer = key.answer(Ask(what="sign", value=value))
         assert (answer.value, bool(answer.refused)) == ("", True), what
     assert key.answer(Ask(what="sign", value=body_of(run, TASK))).value
+
+
+def test_what_a_service_seals_is_signed_also_after_many_restarts(run, tmp_path):
+    key, verdict = RunKey(run), Verdict(
+        lease_id="a" * 32, task_id="expert-0", attempt=1, volunteer="b" * 64, accepted=True, reason="Good.", rungs=()
+    )  # fmt: skip
+
+    class Asking:
+        public_key = run.identity.public_key
+
+        def sign(self, message: bytes) -> str:
+            return key.answer(Ask(what="sign", value=message.hex())).value
+
+    for _ in range(20):
+        sealer = Sealer(Asking(), run.run_id, sequences=SequenceFile(tmp_path / "sequence"))
+        for payload, life_s in ((TASK, LIFE_S), (verdict, VERDICT_LIFE_S), (TASK, LIFE_S)):
+            open_envelope(
+                sealer.seal(payload, life_s).data,
+                run_id=run.run_id,
+                coordinator=run.identity.public_key,
+                now=time.time(),
+            )
 
 
 def test_too_many_signatures_at_once_are_refused_until_some_time_later(run, monkeypatch):
@@ -150,6 +177,17 @@ def test_a_file_that_is_no_socket_is_not_replaced(run, tmp_path):
     with pytest.raises(SignerError, match="is there already, and is no socket"):
         serve_key(RunKey(run), tmp_path / "notes", threading.Event())
     assert (tmp_path / "notes").read_text() == "of mine"
+
+
+def test_of_two_signers_started_at_once_one_answers_and_the_other_leaves_its_socket(run, place, monkeypatch):
+    """Neither saw the other one: both looked before the first had its socket."""
+    monkeypatch.setattr(server_module, "_answers", lambda path: False)
+    stop = threading.Event()
+    stop.set()
+    with signing(run, place):
+        with pytest.raises(SignerError, match="Another signer answers"):
+            serve_key(RunKey(run), place, stop)
+        assert KeyElsewhere(place).public_key == run.identity.public_key
 
 
 def test_a_run_without_its_key_has_the_same_id_and_signs_by_its_signer_alone(run, place, tmp_path):
