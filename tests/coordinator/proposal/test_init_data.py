@@ -155,7 +155,7 @@ def test_run_toml_names_every_setting_and_gives_reasons(piles: Path, tmp_path: P
     assert "None" not in text
 
 
-def test_names_of_strangers_are_shown_as_they_are(tmp_path: Path) -> None:
+def test_names_of_strangers_are_shown_without_their_control_characters(tmp_path: Path) -> None:
     """No markup, no escape sequences, no line of their own in run.toml."""
     hostile = "[bold] \x1b[31mred\x1b[0m \n num_experts = 9"
     for number, picture in enumerate(pile(20)):
@@ -169,7 +169,7 @@ def test_names_of_strangers_are_shown_as_they_are(tmp_path: Path) -> None:
     assert "\x1b" not in made.stdout
     config = load_config(tmp_path / "run")
     assert config.run.num_experts == 2
-    assert config.sampling.prompts == ["[blue]", "[bold] \x1b[31mred\x1b[0m num experts = 9"]
+    assert config.sampling.prompts == ["[blue]", "[bold] [31mred [0m num experts = 9"]
 
 
 @pytest.mark.parametrize(
