@@ -27,7 +27,7 @@ demo-fashion: $(STAMP)  ## eight experts on 10,000 pieces of clothing (Debian: d
 	$(BIN)/python -m paris.coordinator.demo.fashion fashion-pictures
 	$(BIN)/paris-coord demo --recipe fashion --out demo-fashion --overwrite
 
-quick: $(STAMP)  ## the same in under 90 seconds, less well trained
+quick: $(STAMP)  ## the same in less time, less well trained
 	$(BIN)/paris-coord demo --quick --overwrite
 
 test: check suite  ## everything that must be green

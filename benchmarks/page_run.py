@@ -68,7 +68,7 @@ def _settle(run: RunDir, num_experts: int) -> None:
     text = (run.path / "run.toml").read_text("utf-8")
     text = text.replace("num_experts = 4", f"num_experts = {num_experts}").replace("train_after = 3", "train_after = 0")
     text = text.replace("the demo: emoji, learnt by heart", "Garden birds, painted by neighbours")
-    text = text.replace("two CPU cores; minutes", "one GPU with 8 GB, or an Apple laptop")
+    text = text.replace("two CPU cores and a few minutes", "one GPU with 8 GB, or an Apple laptop")
     text = text.replace("total_batch_size = 32", f"total_batch_size = {8 * num_experts}")
     text = text.replace("public_page = false", "public_page = true")
     text = re.sub(r"heartbeat_every_s = .*", "heartbeat_every_s = 60", text)

@@ -33,7 +33,7 @@ def draw(result: dict[str, Any], path: Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    points = _counts(result)
+    points = shares_by_count(result)
     figure = Figure(figsize=(11 if points else 7, 4.2), layout="constrained")
     panels = figure.subplots(1, 2 if points else 1, squeeze=False, width_ratios=(3, 2) if points else None)[0]
     _over_ways(panels[0], result)
@@ -59,8 +59,8 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
         spreads = [statistics.stdev(shares) if len(shares) > 1 else 0.0 for _, shares in asked]
         panel.errorbar(places, means, yerr=spreads, fmt="o", capsize=3, label=dataset)
     panel.axhline(1.0, color="gray", linewidth=1)
-    panel.axhline(0.76, color="gray", linewidth=1, linestyle=":")
-    panel.set(title="Distance as a share of the monolith's", yscale="log", ylabel="0.76: Paris B/2 (FID, top-2)")
+    panel.axhline(0.76, color="gray", linewidth=1, linestyle=":", label="0.76: Paris B/2 (FID, top-2)")
+    panel.set(title="Distance as a share of the monolith's", yscale="log", ylabel="share (log scale)")
     panel.set_yticks(_SHARES, [f"{share:g}" for share in _SHARES])
     panel.minorticks_off()
     panel.set_xticks(range(len(_WAYS)), _WAYS.values(), rotation=25, ha="right", rotation_mode="anchor")
@@ -68,10 +68,14 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
     panel.legend(frameon=False)
 
 
-def _counts(result: dict[str, Any]) -> dict[str, dict[int, float]]:
+def shares_by_count(result: dict[str, Any]) -> dict[str, dict[int, float]]:
     """Of each data set where several K were tried: K to the share of the monolith's distance, at one learning rate.
 
-    K = 1 is the monolith, at its own best rate.
+    Args:
+        result: The result of `benchmarks.quality`.
+
+    Returns:
+        Data set to shares by K; K = 1 is the monolith, at its own best rate.
     """
     found = {}
     for folder in result["rows"]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.marked import replace_between
 from benchmarks.prepare_tables import write_guide
+from benchmarks.quality_plot import shares_by_count
 from benchmarks.quality_report import guided_shares
 from benchmarks.record import RESULTS
 from paris.coordinator.planning.words import duration, size
@@ -170,6 +171,14 @@ def _amount(value: float, unit: str) -> str:
     return size(value) if unit == "B" else duration(value)
 
 
+def _experts_of(result: dict[str, Any], dataset: str) -> str:
+    """A data set's number of experts, and whether it is the best of those tried."""
+    experts = next(folder["experts"] for folder in result["rows"] if folder["dataset"] == dataset)
+    count = int(experts.partition("@")[0].rpartition("-")[2])
+    tried = shares_by_count(result).get(dataset, {})
+    return f"K = {count}" + ", the best tried" * bool(tried and count == min(tried, key=tried.__getitem__))
+
+
 def headline_table(results: dict[str, dict[str, Any]]) -> str:
     """The headline figures, each with its command.
 
@@ -180,7 +189,10 @@ def headline_table(results: dict[str, dict[str, Any]]) -> str:
         Markdown.
     """
     demo, equal = results["demo"], results["sample"]["rows"]["equal"]
-    shares = ", ".join(f"{name} {share}" for name, share in guided_shares(results["quality"]).items())
+    shares = ", ".join(
+        f"{name} {share} ({_experts_of(results['quality'], name)})"
+        for name, share in guided_shares(results["quality"]).items()
+    )
     bytes_between = demo["bytes_between_experts"]
     rows = [
         ("bytes exchanged between experts while they train", str(bytes_between), "make demo"),

@@ -38,7 +38,7 @@ from paris.protocol.version import version_printer
 
 app = typer.Typer(
     name="paris-node",
-    help="Give a machine's time to a Paris run: `paris-node join RUN`, and nothing else to learn.",
+    help="Give a machine's time to a Paris run: `paris-node join RUN`.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},

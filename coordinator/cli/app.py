@@ -120,7 +120,7 @@ def signer(
         Path | None, typer.Option(help="Where to answer.", show_default="RUN/signer.sock", callback=expanded)
     ] = None,
 ) -> None:
-    """Sign for `paris-coord serve --signer`: have keys/run.key here, and valid records of the run signed alone."""
+    """Hold keys/run.key in this process and sign for `paris-coord serve --signer`: only valid records of the run."""
     from paris.coordinator.cli.options import stop_on_signals
     from paris.coordinator.signer.key import RunKey
     from paris.coordinator.signer.server import serve_key
@@ -160,7 +160,7 @@ def status(
     as_json: JsonOption = False,
     watch: Annotated[bool, typer.Option(help="Refresh until the run is complete.")] = False,
 ) -> None:
-    """Show tasks, volunteers, verdicts."""
+    """Show the tasks and who works on them; with --json also volunteers, submissions and verdicts."""
     from paris.coordinator.report.status import print_status, read_status
     from paris.coordinator.run.directory import RunDir
 
@@ -251,7 +251,7 @@ def demo(
         Path,
         typer.Option(help="Folder for the run and its report; an unfinished demo in it continues.", callback=expanded),
     ] = Path("demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="Train less: under 90 seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Train less, in less time.")] = False,
     recipe: Annotated[
         str | None, typer.Option(help="Recipe instead of `emoji`: a name or a .toml file.", show_default=False)
     ] = None,

@@ -46,8 +46,8 @@ def restore(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a run directory from a backup. Serve both the restored run and the one that it was copied from only if it
-    was made with --standby.
+    """Make a run directory from a backup. Without --standby, serve either the restored run or the one that it was
+    copied from, never both.
     """
     from paris.coordinator.backup.restoring import restore as restore_run
 

@@ -13,6 +13,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.indexes import unsettled
 from paris.coordinator.state.model import SubmissionState
+from paris.protocol.counted import numbered
 from paris.protocol.hub_layout import snapshot_paths, submission_folder
 from paris.protocol.work_records import Answer, Challenge, Rung
 
@@ -23,9 +24,9 @@ def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float)
     if known is None or known.phase != "seen":
         return
     s = known.submission
-    steps = " and ".join(map(str, needed.steps))
+    steps = numbered("step", needed.steps)
     if any(_covers(known, answer, step) for answer in known.answers for step in needed.steps):
-        note = f"the state at step {steps} was asked for, and the answer does not serve"
+        note = f"the state at {steps} was asked for, and the answer does not serve"
         _refuse(draft, known, needed.steps, note, policy, now)
         return
     asked = Challenge(
@@ -37,7 +38,7 @@ def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float)
         answer_until=now + policy.answer_s,
     )
     draft.put_submission(known.model_copy(update={"phase": "challenged", "challenge": asked}))
-    draft.add_event(EventKind.CHALLENGED, f"{s.task_id}: {s.name} was asked for the state at step {steps}.")
+    draft.add_event(EventKind.CHALLENGED, f"{s.task_id}: {s.name} was asked for the state at {steps}.")
 
 
 def apply_answer(draft: Draft, received: AnswerReceived, policy: Policy, now: float) -> None:
@@ -70,8 +71,8 @@ def refuse_unanswered(draft: Draft, policy: Policy, now: float, watching_since: 
     earliest = watching_since + min(policy.answer_s, AFTER_START_S)
     for known in unsettled(draft):
         if known.challenge is not None and now > max(known.challenge.answer_until, earliest):
-            steps = " and ".join(map(str, known.challenge.steps))
-            note = f"the state at step {steps} was asked for and not given in {policy.answer_s / 3600:.4g} hours"
+            steps = numbered("step", known.challenge.steps)
+            note = f"the state at {steps} was asked for and not given in {policy.answer_s / 3600:.4g} hours"
             _refuse(draft, known, known.challenge.steps, note, policy, now)
 
 

@@ -29,6 +29,7 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.indexes import submissions_of, unsettled
 from paris.coordinator.state.model import WAITING, RoundState, State, SubmissionState, TaskState
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.protocol.counted import numbered
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.run_records import Head, LaneEnd, Task
 
@@ -213,8 +214,8 @@ def _tell_silent(draft: Draft, lane: TaskState) -> None:
     for known in unsettled(draft):
         s = known.submission
         if s.task_id == lane.task.task_id and known.challenge is not None and s.steps > start_of(lane.task):
-            steps = " and ".join(map(str, known.challenge.steps))
-            why = f"{s.name} has not given the state at step {steps}, which it was asked for"
+            steps = numbered("step", known.challenge.steps)
+            why = f"{s.name} has not given the state at {steps}, which it was asked for"
             draft.add_event(EventKind.PROBLEM, f"{s.task_id}: its round goes on without it: {why}.")
 
 

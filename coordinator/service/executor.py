@@ -52,6 +52,7 @@ from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
 from paris.protocol.clock import Clock
+from paris.protocol.counted import numbered
 from paris.protocol.errors import ParisError, reason_of
 
 logger = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ class Executor:
                 report = self._workers.verifier.recheck(state, lease_id)
                 if report.needs:
                     # The volunteer is not asked: it deletes its snapshots after the verdict.
-                    return NotRechecked(lease_id, f"the state at step {' and '.join(map(str, report.needs))} is gone")
+                    return NotRechecked(lease_id, f"the state at {numbered('step', report.needs)} is gone")
                 if report.audit is not None:
                     return AuditNeeded(lease_id, report.audit)
                 return Rechecked(lease_id, report.accepted, report.reason, report.votes)

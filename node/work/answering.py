@@ -22,6 +22,7 @@ from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
 from paris.protocol.clock import Clock
+from paris.protocol.counted import numbered
 from paris.protocol.hub_layout import STATE_FILES, pull_request_ref, snapshot_paths, step_folder, submission_folder
 from paris.protocol.run_records import SubmittedFile
 from paris.protocol.work_records import Answer, Challenge, Submission
@@ -75,15 +76,13 @@ class Answering:
 
     def _try_to_answer(self, challenge: Challenge) -> bool:
         """Whether another try would change nothing."""
-        steps = " and ".join(map(str, challenge.steps))
+        steps = numbered("step", challenge.steps)
         missing = [path for path in self._files(challenge).values() if not path.is_file()]
         if missing:
-            self._note(
-                f"The coordinator asks for the state at step {steps}, and {missing[0]} is gone: it cannot be given."
-            )
+            self._note(f"The coordinator asks for the state at {steps}, and {missing[0]} is gone: it cannot be given.")
             return True
         if not self._num_failures:
-            self._note(f"The coordinator asks for the state at step {steps}: uploading it.")
+            self._note(f"The coordinator asks for the state at {steps}: uploading it.")
         try:
             self._session.announcer.publish(self._uploaded(challenge))
         except TransientHubError as error:

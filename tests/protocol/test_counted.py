@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paris.protocol.counted import counted
+from paris.protocol.counted import counted, numbered
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,7 @@ from paris.protocol.counted import counted
 )
 def test_one_is_not_many(number, words, said):
     assert counted(number, *words) == said
+
+
+def test_several_numbers_have_the_word_of_many():
+    assert [numbered("step", steps) for steps in ((100,), (100, 200))] == ["step 100", "steps 100 and 200"]

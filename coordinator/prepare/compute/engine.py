@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # read when Daft is imported: all modules import it from here
+os.environ.setdefault("DAFT_SHOW_QUERY_ID", "0")  # else a line of its own for each query at a terminal
 
 import daft
 import pyarrow as pa

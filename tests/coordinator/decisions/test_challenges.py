@@ -83,6 +83,8 @@ def test_a_challenge_is_published_and_the_work_waits_for_its_answer():
     assert (published.steps, published.volunteer) == ((100,), PEOPLE[0].public_key)
     assert published.answer_until == ASKED_AT + 3600
     assert replayed_step(decision.state, ASKED_AT + 1).actions == ()
+    two = replayed_step(state, ASKED_AT, SnapshotsNeeded(lease_of(state).lease_id, (100, 200)))
+    assert [event.text for event in two.events] == ["expert-0: v0 was asked for the state at steps 100 and 200."]
 
 
 def test_an_answer_lets_verification_go_on_and_ends_the_challenge():

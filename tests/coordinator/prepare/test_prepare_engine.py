@@ -10,6 +10,7 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from deadlines import DEADLINE_S
 
@@ -69,6 +70,12 @@ def test_a_ray_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, check=True)
     assert "The Ray cluster 127.0.0.1:9 cannot be used" in done.stdout
+
+
+def test_daft_prints_no_line_for_each_query_at_a_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert len(Engine().frame(pa.table({"row": [1, 2]})).to_arrow()) == 2
+    assert "Query ID" not in capsys.readouterr().err
 
 
 def test_copies_of_the_model_on_one_machine_make_the_same_files(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_a_recheck_without_its_files_is_no_refusal(executor):
     needing = SimpleNamespace(needs=(0, 200), audit=None, accepted=False, reason="needed", votes=())
     executor._workers.verifier = SimpleNamespace(recheck=lambda state, lease_id: needing)
     executor.start((Recheck("a" * 32),), State())
-    assert ended(executor) == [NotRechecked("a" * 32, "the state at step 0 and 200 is gone")]
+    assert ended(executor) == [NotRechecked("a" * 32, "the state at steps 0 and 200 is gone")]
 
 
 @pytest.mark.parametrize(
