@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,71 +25,58 @@ def write_report(rows: Rows) -> None:
     Args:
         rows: Of swarm_sim.json.
     """
-    tables = {"checked": checked_table(rows), "sizes": size_table(rows), "room": room_table(rows)}
+    tables = {"checked": checked_table(rows), "room": room_table(rows)}
     for name, table in tables.items():
         replace_between(_DOC, f"<!-- {name}: {_MARK} -->\n", table, f"<!-- end of {name} -->\n")
     draw(rows, _PICTURE)
 
 
 def checked_table(rows: Rows) -> str:
-    """What each way to check costs, and lets through, at 30 volunteers."""
+    """What each way to check costs, and lets through, at 30 volunteers: means, and sums of what is counted."""
     lines = [
-        "| cheats | checked by | days | wasted | audits, replays | switched off | given up | wrong steps accepted | "
-        "cheats found | with work |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| cheats | checked by | days | wasted | audits, replays | switched off | given up | twice or refused | "
+        "wrong steps accepted | honest work refused | cheats found | with work |",
+        f"|{' --- |' * 12}",
     ]
-    for row in sorted(_of(rows, volunteers=30), key=lambda row: (row["malice"], _order(row))):
-        again = row["audited_share"] + row["replayed_share"]
+    for malice, scheme in _compared(rows):
+        seeds = _of(rows, malice, scheme)
         cells = (
-            f"{row['malice']:.0%}",
-            _NAMES[row["scheme"]],
-            _days(row),
-            _wasted(row),
-            f"{again:.1%}",
-            f"{row['switched_off_share']:.1%}",
-            f"{row['given_up_share']:.1%}",
-            f"{row['wrong_share']:.2%}",
-            f"{row['cheats_found']} of {row['cheats']}",
-            f"{row['with_work_share']:.0%}",
+            f"{malice:.0%}",
+            _NAMES[scheme],
+            _spread(_values(seeds, "makespan_days")),
+            _spread(_values(seeds, "wasted_share", 100), "%"),
+            f"{_mean(seeds, 'audited_share') + _mean(seeds, 'replayed_share'):.1%}",
+            f"{_mean(seeds, 'switched_off_share'):.1%}",
+            f"{_mean(seeds, 'given_up_share'):.1%}",
+            _rest(seeds),
+            f"{_mean(seeds, 'wrong_share'):.2%}",
+            str(sum(row["honest_work_refused"] for row in seeds)),
+            f"{sum(row['cheats_found'] for row in seeds)} of {sum(row['cheats'] for row in seeds)}",
+            f"{_mean(seeds, 'with_work_share'):.0%}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
-def size_table(rows: Rows) -> str:
-    """Makespan and waste over the number of volunteers, half as many experts, 5 % cheats."""
-    sizes = sorted({row["volunteers"] for row in rows if row["lanes"] == 1 and row["malice"] == 0.05 and _is_run(row)})
-    names = [_NAMES[scheme] for scheme in _NAMES]
-    lines = [
-        f"| volunteers | {' | '.join(f'{name}: days, wasted' for name in names)} | a tick, CPU ms | a write, CPU ms |",
-        f"| --- | {' | '.join('---' for _ in names)} | --- | --- |",
-    ]
-    for size in sizes:
-        found = {row["scheme"]: row for row in _of(rows, volunteers=size, malice=0.05)}
-        cells = [f"{_days(found[one])}, {_wasted(found[one])}" if one in found else "-" for one in _NAMES]
-        own = found.get("paris")
-        cost = [f"{own['tick_cpu_ms']:.2f}", f"{own['save_cpu_ms']:.1f}"] if own else ["-", "-"]
-        lines.append(f"| {size:,} | {' | '.join([*cells, *cost])} |")
-    return "\n".join([*lines, ""])
-
-
 def room_table(rows: Rows) -> str:
-    """Which share of many volunteers has work, over K, with and without lanes."""
-    many = [row for row in rows if not _is_run(row)]
+    """How many of many volunteers have work, over the places: experts times lanes."""
+    many = sorted((row for row in rows if not _is_run(row)), key=_places)
     if not many:
         return "Not simulated yet.\n"
-    lanes = sorted({row["lanes"] for row in many})
-    heads = " | ".join("one at an expert" if one == 1 else f"{one} lanes an expert" for one in lanes)
-    lines = [f"| experts K | {heads} |", f"| --- | {' | '.join('---' for _ in lanes)} |"]
-    for k in sorted({row["experts"] for row in many}):
-        found = {row["lanes"]: row for row in many if row["experts"] == k}
-        cells = [f"{found[one]['with_work_share']:.1%}" if one in found else "-" for one in lanes]
-        lines.append(f"| {k:,} | {' | '.join(cells)} |")
+    lines = [
+        "| experts K | lanes | places | volunteers on | with work | share | a tick, CPU ms | a write, CPU ms |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in many:
+        share, present = row["with_work_share"], row["present"]
+        cells = (f"{row['experts']:,}", f"{row['lanes']}", f"{_places(row):,}", f"{present:,.0f}")
+        cost = (f"{row['tick_cpu_ms']:,.0f}", f"{row['save_cpu_ms'] or 0:,.0f}")
+        lines.append(f"| {' | '.join([*cells, f'{share * present:,.0f}', f'{share:.1%}', *cost])} |")
     return "\n".join([*lines, ""])
 
 
 def draw(rows: Rows, path: Path) -> Path:
-    """Plot waste over malice and over size, and who has work.
+    """Plot waste and time over malice: means, and from the lowest to the highest seed.
 
     Args:
         rows: Of swarm_sim.json.
@@ -99,55 +87,75 @@ def draw(rows: Rows, path: Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    many = [row for row in rows if not _is_run(row)]
-    figure = Figure(figsize=(12 if many else 8, 4), layout="constrained")
-    panels = figure.subplots(1, 3 if many else 2)
-    waste, size = panels[:2]
-    for scheme, name in _NAMES.items():
-        one = sorted(_of(rows, volunteers=30, scheme=scheme), key=lambda row: row["malice"])
-        waste.plot([100 * row["malice"] for row in one], [row["wasted_share"] for row in one], marker="o", label=name)
-        one = sorted(_of(rows, malice=0.05, scheme=scheme), key=lambda row: row["volunteers"])
-        size.plot([row["volunteers"] for row in one], [row["makespan_days"] for row in one], marker="o", label=name)
-    waste.set(title="Work wasted, 30 volunteers", xlabel="cheats, %", ylabel="share of all trained steps", ylim=(0, 1))
-    size.set(title="Days until all experts are there", xlabel="volunteers", ylim=(0, None))
-    if many:
-        _draw_room(panels[2], many)
-    for panel in panels:
-        panel.grid(alpha=0.3)
-        panel.legend(frameon=False)
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    waste, time = figure.subplots(1, 2)
+    _draw_bars(waste, rows, "wasted_share", 100)
+    _draw_bars(time, rows, "makespan_days")
+    waste.set(title="Work wasted", ylabel="% of all trained steps")
+    time.set(title="Days until all experts are there", ylabel="days")
+    figure.legend(*waste.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
     return path
 
 
-def _draw_room(panel: Any, many: Rows) -> None:
-    """Who has work, of 10,000."""
-    for lanes in sorted({row["lanes"] for row in many}):
-        one = sorted((row for row in many if row["lanes"] == lanes), key=lambda row: row["experts"])
-        label = "one at an expert" if lanes == 1 else f"{lanes} lanes"
-        panel.plot([row["experts"] for row in one], [row["with_work_share"] for row in one], marker="o", label=label)
-    panel.set(title="10,000 volunteers: with work", xlabel="experts K", xscale="log", ylabel="share", ylim=(0, 1))
+def _draw_bars(panel: Any, rows: Rows, name: str, factor: float = 1) -> None:
+    """One bar for each way to check, at each share of cheats."""
+    shares = sorted({malice for malice, _ in _compared(rows)})
+    for number, (scheme, label) in enumerate(_NAMES.items()):
+        found = [(at, _values(_of(rows, malice, scheme), name, factor)) for at, malice in enumerate(shares)]
+        found = [(at, values) for at, values in found if values]
+        means = [statistics.mean(values) for _, values in found]
+        below = [mean - min(values) for mean, (_, values) in zip(means, found, strict=True)]
+        above = [max(values) - mean for mean, (_, values) in zip(means, found, strict=True)]
+        places = [at + 0.27 * (number - 1) for at, _ in found]
+        panel.bar(places, means, 0.25, yerr=(below, above), capsize=3, label=label)
+    panel.set_xticks(range(len(shares)), [f"{malice:.0%} cheats" for malice in shares])
+    panel.grid(axis="y", alpha=0.3)
+    panel.set_axisbelow(True)
 
 
-def _of(rows: Rows, **fields: Any) -> Rows:
-    return [row for row in rows if _is_run(row) and all(row[name] == value for name, value in fields.items())]
+def _compared(rows: Rows) -> list[tuple[float, str]]:
+    """The shares of cheats and the ways to check that were run."""
+    found = {(row["malice"], row["scheme"]) for row in rows if _is_run(row)}
+    return sorted(found, key=lambda one: (one[0], list(_NAMES).index(one[1])))
+
+
+def _of(rows: Rows, malice: float, scheme: str) -> Rows:
+    """The seeds of one run."""
+    return [row for row in rows if _is_run(row) and (row["malice"], row["scheme"]) == (malice, scheme)]
 
 
 def _is_run(row: dict[str, Any]) -> bool:
-    """Whether a row is of a whole run, not of one day of many volunteers."""
+    """Whether a row is of a whole run, not of some hours of many volunteers."""
     return bool(row["days"] > 1)
 
 
-def _days(row: dict[str, Any]) -> str:
-    return "-" if row["makespan_days"] is None else f"{row['makespan_days']:.1f}"
+def _places(row: dict[str, Any]) -> int:
+    return int(row["experts"] * row["lanes"])
 
 
-def _wasted(row: dict[str, Any]) -> str:
-    return "-" if row["wasted_share"] is None else f"{row['wasted_share']:.1%}"
+def _values(rows: Rows, name: str, factor: float = 1) -> list[float]:
+    """Of the runs that were done in time."""
+    return [factor * row[name] for row in rows if row[name] is not None]
 
 
-def _order(row: dict[str, Any]) -> int:
-    return list(_NAMES).index(row["scheme"])
+def _mean(rows: Rows, name: str) -> float:
+    return statistics.mean(row[name] for row in rows)
+
+
+def _rest(rows: Rows) -> str:
+    """The part of the waste that has no name in the rows: work done twice, or refused."""
+    parts = ("audited_share", "replayed_share", "switched_off_share", "given_up_share")
+    rests = [row["wasted_share"] - sum(row[part] for part in parts) for row in rows if row["wasted_share"] is not None]
+    return f"{statistics.mean(rests):.1%}" if rests else "-"
+
+
+def _spread(values: list[float], unit: str = "") -> str:
+    """Mean, lowest and highest."""
+    if not values:
+        return "-"
+    return f"{statistics.mean(values):.1f}{unit} ({min(values):.1f} to {max(values):.1f})"
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks.swarm.scheme import Setup
 from benchmarks.swarm.volunteers import DAY_S, population, sessions
 from benchmarks.swarm.world import World
 from benchmarks.swarm_sim import line_of, quick_setups, run_all, setups
-from benchmarks.swarm_sim_report import checked_table, draw, room_table, size_table
+from benchmarks.swarm_sim_report import checked_table, draw, room_table
 
 SMALL = Setup(10, 3, legs=3)
 
@@ -124,14 +124,18 @@ def test_an_interrupted_benchmark_goes_on(tmp_path, capsys):
 
 
 def test_the_tables_and_the_plot_are_made_from_the_rows(found, tmp_path):
-    rows = [{**row, "volunteers": 30, "malice": 0.05} for row in found.values()]
-    many = [{**found["paris"], "volunteers": 10_000, "experts": 8, "lanes": lanes, "days": 1.0} for lanes in (1, 8)]
+    rows = [{**row, "malice": 0.05} for row in found.values()]
+    days = {"wasted_share": 0.1, "makespan_days": 20.0, "honest_work_refused": 2}
+    seeds = [{**rows[0], **days}, {**rows[0], **days, "wasted_share": 0.2, "makespan_days": 10.0}]
+    many = {**found["paris"], "experts": 8, "lanes": 8, "days": 0.25, "present": 7000.0, "with_work_share": 0.02}
     assert "| 5% | quorum of two |" in checked_table(rows)
-    assert size_table(rows).splitlines()[2].startswith("| 30 | ")
+    line = checked_table([*seeds, many]).splitlines()[2]
+    assert line.startswith("| 5% | Paris | 15.0 (10.0 to 20.0) | 15.0% (10.0 to 20.0) | ")
+    assert "| 4 | 0 of 0 |" in line
     assert room_table(rows) == "Not simulated yet.\n"
-    assert room_table([*rows, *many]).splitlines()[0] == "| experts K | one at an expert | 8 lanes an expert |"
-    assert draw([*rows, *many], tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert room_table([*rows, many]).splitlines()[2].startswith("| 8 | 8 | 64 | 7,000 | 140 | 2.0% | ")
+    assert draw([*rows, many], tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_all_runs_differ():
-    assert len(set(setups())) == len(setups()) == 23
+    assert len(set(setups())) == len(setups()) == 3 * 3 * 5 + 6
