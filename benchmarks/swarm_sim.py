@@ -1,6 +1,6 @@
 """A swarm in virtual time, checked in three ways: `python -m benchmarks.swarm_sim`.
 
-    python -m benchmarks.swarm_sim                  all runs; minutes to hours of a core, by --most
+    python -m benchmarks.swarm_sim                  all runs; some minutes of a core
     python -m benchmarks.swarm_sim --quick          a few small runs, into the folder --work
     python -m benchmarks.swarm_sim --most 1000      only runs of at most so many volunteers
 
