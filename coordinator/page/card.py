@@ -65,7 +65,8 @@ def _draw(facts: CardFacts) -> bytes:
         pen.rounded_rectangle((_MARGIN_PX, 330, _MARGIN_PX + max(32, filled), 362), 16, fill=_ACCENT)
     experts = f"{facts.registered} of {counted(facts.num_tasks, 'expert')}"
     _write(pen, 390, f"{experts}, {facts.percent}% of all steps", 34, _INK, width)
-    _write(pen, 520, "Join with one command.", 34, _DIM, width)
+    done = 0 < facts.num_tasks == facts.registered
+    _write(pen, 520, "All experts are trained." if done else "Join with one command.", 34, _DIM, width)
     found = io.BytesIO()
     card.save(found, format="PNG")
     return found.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from paris.coordinator.model_repo.released import Released
 from paris.coordinator.run.config import RunConfig, load_config
 from paris.coordinator.run.database import StateLocation, state_location
 from paris.coordinator.run.directory import public_join_command
@@ -18,6 +20,7 @@ from paris.coordinator.run.grids import FOLDER, Grid, grid_file, grid_times, rea
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.verify.report import Report
 from paris.protocol.errors import ParisError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 logger = logging.getLogger(__name__)
 _MAX_PICTURE_BYTES = 20 * 1024**2
@@ -48,6 +51,20 @@ class RunFolder:
     def join_command(self) -> str:
         """What a volunteer types."""
         return public_join_command(self.config)
+
+    def sample_command(self, tag: str) -> str:
+        """What draws with the model that has a tag."""
+        hub, prompts = self.config.hub, self.config.sampling.prompts if self.config.reads_text else []
+        where = [] if hub.endpoint == PUBLIC_ENDPOINT else ["--endpoint", hub.endpoint]
+        words = [*prompts[:1], "--model", hub.model_repo, *where, "--revision", tag]
+        return shlex.join(["paris-coord", "sample", *words])
+
+    def released(self) -> Released | None:
+        """The record of the last release; it is written just before the upload."""
+        try:
+            return Released.model_validate(self._object(self.path / "released.json"))
+        except ValidationError:
+            return None
 
     def clusters(self) -> list[dict[str, Any]]:
         """Descriptions of the clusters, from clusters.json."""

@@ -31,6 +31,7 @@ from paris.coordinator.report.specialisation import SkillReports
 from paris.coordinator.run.health import read_health
 from paris.coordinator.service.ordering import orders_about
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import State
 from paris.coordinator.state.store import SEEN_BEATS
 from paris.protocol.clock import Clock
 
@@ -212,18 +213,37 @@ def _samples(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
 
 def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     every = task_rows(snapshot.state)
-    config = site.folder.config
+    config, progress = site.folder.config, progress_of(every)
+    is_whole = _is_whole(progress)
+    tag = _released_tag(site, snapshot.state) if is_whole else ""
     return {
         "what": "" if config.about is None else config.about.what,
         "hardware": "" if config.about is None else config.about.hardware,
         "licence": config.run.licence,
         "counts": state_counts(every),
-        "progress": progress_of(every),
+        "progress": progress,
+        "is_whole": is_whole,
+        "released_tag": tag,
+        "release_address": address_of(config.hub, tag),
+        "sample_command": site.folder.sample_command(tag),
         "join_command": site.folder.join_command,
         "leaders": leaders(snapshot.state)[:_LATEST_SHOWN],
         "num_alive": num_present(snapshot.state, site.now() - site.want_life_s),
         "pictures": site.folder.pictures(),
     }
+
+
+def _is_whole(progress: dict[str, Any]) -> bool:
+    """Whether all experts are registered."""
+    return bool(0 < progress["num_tasks"] == progress["registered"])
+
+
+def _released_tag(site: Site, state: State) -> str:
+    """The tag of the release; empty if there is none. The command leaves its record in the run directory alone."""
+    if state.release.phase != "none":
+        return state.release.note if state.release.phase == "done" else ""
+    released = site.folder.released()
+    return released.tag if released is not None and released.is_of(state) else ""
 
 
 def card_facts(site: Site, snapshot: Snapshot) -> CardFacts:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,36 +16,53 @@ from paris.coordinator.planning.words import duration, gpu_time, size
 from paris.protocol.counted import counted
 
 _FILE_WIDTH = 120
+_ENDLESS_WIDTH = 10_000
+_RECIPES_WIDTH = 110
+"""Characters that the table of recipes needs."""
 
 
 def print_plan(plan: Plan, out: IO[str]) -> None:
     """Write a plan to a terminal, as wide as that is, or to a file."""
-    _console(out).print(Group(*_parts(plan)))
+    console = _console(out)
+    console.print(Group(*_parts(plan, console)))
 
 
 def print_recipes(rows: Sequence[RecipeRow], out: IO[str]) -> None:
-    """Write the table of recipes."""
-    table = Table(show_lines=True)
+    """Write the table of recipes; a list where the table is too wide."""
+    console, table = _console(out), Table(show_lines=True)
     table.add_column("recipe", no_wrap=True)
     for name in ("what", "pictures", "px", "K", "parameters", "hardware", "training of all experts, estimated"):
         is_number = name in ("pictures", "px", "K", "parameters")
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in rows:
         numbers = (f"{row.pictures:,}", str(row.image_size), str(row.num_experts))
-        parameters = f"{row.expert_parameters / 1e6:.3g}M"
-        table.add_row(*map(Text, (row.name, row.what, *numbers, parameters, row.hardware, row.cost)))
-    _console(out).print(table)
+        table.add_row(*map(Text, (row.name, row.what, *numbers, _parameters(row), row.hardware, row.cost)))
+    fits = console.width >= _RECIPES_WIDTH
+    console.print(table if fits else Group(*(part for row in rows for part in _recipe_in_lines(row))))
+
+
+def _recipe_in_lines(row: RecipeRow) -> Iterable[RenderableType]:
+    yield Text(row.name, style="bold")
+    numbers = (
+        f"{row.pictures:,} pictures of {row.image_size} px; {counted(row.num_experts, 'expert')} of {_parameters(row)}"
+    )
+    for line in (row.what, f"{numbers} parameters", f"made for {row.hardware}", f"all experts, estimated: {row.cost}"):
+        yield Padding(Text(line), (0, 0, 0, 4))
+
+
+def _parameters(row: RecipeRow) -> str:
+    return f"{row.expert_parameters / 1e6:.3g}M"
 
 
 def _console(out: IO[str]) -> Console:
     return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
 
 
-def _parts(plan: Plan) -> Iterable[RenderableType]:
+def _parts(plan: Plan, console: Console) -> Iterable[RenderableType]:
     yield _summary(plan)
-    yield _card_table(plan)
+    yield from _card_tables(plan, console)
     if any(card.checks for card in plan.cards):
-        yield _checks_table(plan)
+        yield from _checks_tables(plan, console)
     if plan.lanes is not None:
         yield _lanes_in_words(plan.lanes)
     yield _bytes_table(plan)
@@ -63,12 +81,11 @@ def _summary(plan: Plan) -> Text:
     )
 
 
-def _card_table(plan: Plan) -> Table:
-    table = Table(title=f"By card, {counted(plan.volunteers, 'volunteer')} at once")
-    table.add_column("card", no_wrap=True)
+def _card_tables(plan: Plan, console: Console) -> list[Table]:
     has_legs = plan.volunteer.leg_steps is not None
     has_warm_start = any(card.warm_start_s for card in plan.cards)
-    times = [
+    names = [
+        "rows together",
         "one expert",
         *(["one leg"] if has_legs else []),
         "all experts, GPU time",
@@ -76,12 +93,45 @@ def _card_table(plan: Plan) -> Table:
         "router",
         "verification of one",
         "prepare",
+        *(["warm start"] if has_warm_start else []),
     ]
-    for name in ("rows together", *times, *(["warm start"] if has_warm_start else [])):
-        table.add_column(name, justify="right")
-    for card in plan.cards:
-        cells = _cells(card, has_legs=has_legs) + ([_time(card.warm_start_s)] if has_warm_start else [])
-        table.add_row(Text(card.name + (" *" if card.is_measured else "")), *map(Text, cells))
+    columns = [
+        (_title(card), _cells(card, has_legs=has_legs) + ([_time(card.warm_start_s)] if has_warm_start else []))
+        for card in plan.cards
+    ]
+    return _by_card(f"By card, {counted(plan.volunteers, 'volunteer')} at once", names, columns, console)
+
+
+def _title(card: CardPlan) -> str:
+    return card.name + (" *" if card.is_measured else "")
+
+
+def _by_card(
+    title: str, names: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], console: Console
+) -> list[Table]:
+    """Tables with a column for each card, as many side by side as are whole on the console; the first has the title."""
+    unbounded = console.options.update(max_width=_ENDLESS_WIDTH)
+    tables: list[Table] = []
+    while columns:
+        count = len(columns)
+        while (
+            count > 1
+            and console.measure(_side_by_side(names, columns[:count]), options=unbounded).maximum > console.width
+        ):
+            count -= 1
+        tables.append(_side_by_side(names, columns[:count]))
+        columns = columns[count:]
+    for table in tables[:1]:
+        table.title = title
+    return tables
+
+
+def _side_by_side(names: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]]) -> Table:
+    table = Table("card")
+    for card, _ in columns:
+        table.add_column(Text(card), justify="right")
+    for name, *cells in zip(names, *(cells for _, cells in columns), strict=True):
+        table.add_row(name, *map(Text, cells))
     return table
 
 
@@ -96,21 +146,19 @@ def _time(seconds: float | None) -> str:
     return "" if seconds is None else duration(seconds)
 
 
-def _checks_table(plan: Plan) -> Table:
+def _checks_tables(plan: Plan, console: Console) -> list[Table]:
     """Of cards that can train."""
-    table = Table(title=f"Verification of all legs, by card, with {plan.volunteers} honest volunteers")
-    table.add_column("card", no_wrap=True)
     whose = {"organiser": "replays, on your machine", "volunteers": "audits, by volunteers", None: "replays: off"}
     names = ("legs", "stretches a leg", "trained again", "of all steps", whose[plan.replays_by])
-    for name in (*names, "rungs 1 to 4, on your machine"):
-        table.add_column(name, justify="right")
+    columns = []
     for card in plan.cards:
         if (checks := card.checks) is None:
             continue
         counts = (f"{checks.legs:,}", str(checks.stretches_a_leg), f"{checks.replays:,.0f} stretches")
         hours = (f"{checks.replayed_share:.2%}", duration(checks.replays_s), duration(checks.verifications_s))
-        table.add_row(Text(card.name + (" *" if card.is_measured else "")), *map(Text, (*counts, *hours)))
-    return table
+        columns.append((_title(card), (*counts, *hours)))
+    title = f"Verification of all legs, by card, with {plan.volunteers} honest volunteers"
+    return _by_card(title, (*names, "rungs 1 to 4, on your machine"), columns, console)
 
 
 def _lanes_in_words(lanes: LanesPlan) -> Text:

@@ -80,6 +80,10 @@ def _embedder(name: str) -> Iterator[Remark]:
 def _data(config: RunConfig, run: RunDir, progress: Progress) -> Iterator[Remark]:
     data = prepare_config(config.data)
     if isinstance(data.source, TwemojiSource):
+        try:
+            yield from plan_remarks(config, None, run.data)
+        except PrepareError as error:
+            yield Remark("data.source", "twemoji", _clause(error), error.next_step)
         return
     try:
         require_unchanged(run, data.source, accept=False)

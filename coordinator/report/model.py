@@ -75,7 +75,9 @@ def measure_model(run: RunDir, out: Path, num_samples: int) -> dict[str, Any]:
         "nearest": _nearest_figures(model, rows, heldout, samples),
         "losses": {str(k): losses._asdict() for k, losses in measure_losses(model, rows, heldout, seed).items()},
     }
-    _plot(out, figures["recognition"], grid, (texts, pictures), _nearest_pictures(model, rows, grid))
+    nearest = _nearest_pictures(model, rows, grid)
+    plot_nearest(out / "nearest.png", grid, nearest, _measure_of(model))
+    _plot_samples(out, figures["recognition"], grid, (texts, pictures))
     return figures
 
 
@@ -145,12 +147,18 @@ def _find(model: ParisModel, rows: TrainingRows, pictures: NDArray[Any]) -> Near
     return find_nearest(pictures, rows.blocks(), lambda stored: model.codec.to_model(np.array(stored)).cpu().numpy())
 
 
+def _measure_of(model: ParisModel) -> str:
+    """What `find_nearest` compares."""
+    return "latents" if model.codec.config.kind == "vae" else "pixels"
+
+
 def _nearest_figures(model: ParisModel, rows: TrainingRows, heldout: HeldoutRows, samples: Pictures) -> dict[str, Any]:
     found = _find(model, rows, as_model_inputs(model, samples))
     figures: dict[str, Any] = {
         "num_rows": len(rows),
         "num_all_rows": rows.num_all,
         "num_samples": len(samples),
+        "measure": _measure_of(model),
         "copies": float(found.is_copy.mean()),
         "distance": float(np.median(found.distance)),
     }
@@ -167,12 +175,8 @@ def _nearest_pictures(model: ParisModel, rows: TrainingRows, grid: SampleGrid) -
     return decoded(model, rows.stored(found.places)).reshape(grid.samples.shape)
 
 
-def _plot(
-    out: Path,
-    recognition: dict[str, Any],
-    grid: SampleGrid,
-    training: tuple[list[str], Pictures],
-    nearest: Pictures,
+def _plot_samples(
+    out: Path, recognition: dict[str, Any], grid: SampleGrid, training: tuple[list[str], Pictures]
 ) -> None:
     rates = {row["prompt"]: row["rate"] for row in recognition["prompts"]}
     marks = [grid_mark(recognition["kind"], rates.get(prompt)) for prompt in grid.prompts]
@@ -180,7 +184,6 @@ def _plot(
     own = [closest_caption(prompt, captions) for prompt in grid.prompts]
     originals = [pictures[captions.index(caption)] if caption in captions else None for caption in own]
     plot_samples(out / "samples.png", grid, originals=originals, marks=marks)
-    plot_nearest(out / "nearest.png", grid, nearest)
 
 
 def grid_mark(kind: str, rate: float | None) -> str:

@@ -7,7 +7,7 @@ from textwrap import shorten
 from typing import Any
 
 _MAX_CELL_CHARS = 80
-RIGHT_SEEDS = {"own": "nearest to it", "classes": "recognised"}
+RIGHT_SEEDS = {"own": "nearest by features", "classes": "recognised"}
 """Seeds of the grid that are right, in words, by what the captions are good for."""
 
 
@@ -116,9 +116,12 @@ def _heart_lines(report: dict[str, Any]) -> list[str]:
     nearest, losses = report.get("nearest", {}), report.get("losses", {})
     lines = []
     if nearest:
+        measure = nearest["measure"]
         of_all = "" if nearest["num_rows"] == nearest["num_all_rows"] else f" of {nearest['num_all_rows']}"
         lines += [
-            f"nearest.png shows the nearest of {nearest['num_rows']}{of_all} training pictures beside each sample.",
+            f"nearest.png shows the nearest of {nearest['num_rows']}{of_all} training pictures beside each sample,",
+            f"by {measure}.",
+            "Whether a sample shows its prompt is measured by features, where another picture may be nearest.",
             "A picture is a copy if the nearest training picture is less than a third as far away as the second.",
             "",
         ]

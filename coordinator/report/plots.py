@@ -40,23 +40,26 @@ def plot_samples(path: Path, grid: SampleGrid, *, originals: Sequence[Pictures |
     cells = [
         [*row, original] if has_originals else list(row) for row, original in zip(grid.samples, originals, strict=True)
     ]
-    labels = [f"{_label_of(prompt)}\n{mark}" for prompt, mark in zip(grid.prompts, marks, strict=True)]
+    labels = [
+        f"{_label_of(prompt)}\n{fill(mark, _LABEL_CHARS)}" for prompt, mark in zip(grid.prompts, marks, strict=True)
+    ]
     _plot_cells(path, cells, columns, labels)
 
 
-def plot_nearest(path: Path, grid: SampleGrid, nearest: Pictures) -> None:
+def plot_nearest(path: Path, grid: SampleGrid, nearest: Pictures, measure: str) -> None:
     """Plot the training picture nearest to each sample beside it.
 
     Args:
         path: The PNG to write.
         grid: The samples; at most `_PAIRS` seeds are shown.
         nearest: uint8 `[P, S, H, W, 3]`.
+        measure: What they are nearest by, "pixels" or "latents".
     """
     cells = [
         [picture for pair in list(zip(ours, theirs, strict=True))[:_PAIRS] for picture in pair]
         for ours, theirs in zip(grid.samples, nearest, strict=True)
     ]
-    columns = [title for seed in grid.seeds[:_PAIRS] for title in (f"seed {seed}", "nearest")]
+    columns = [title for seed in grid.seeds[:_PAIRS] for title in (f"seed {seed}", f"nearest\nby {measure}")]
     _plot_cells(path, cells, columns, [_label_of(prompt) for prompt in grid.prompts])
 
 

@@ -153,14 +153,23 @@ class Home:
         """
         return Home(self.path / _DEVICES / name.replace(":", "-"))
 
+    @property
+    def device(self) -> str:
+        """The name that `of_device` was given; empty for any other home."""
+        return _device_name(self.path) if self.path.parent.name == _DEVICES else ""
+
     def of_devices(self) -> dict[str, Home]:
         """The homes of all devices that joins with several devices have taken so far, by name."""
         folders = sorted((self.path / _DEVICES).glob("*/"))
-        return {folder.name.replace("cuda-", "cuda:"): Home(folder) for folder in folders}
+        return {_device_name(folder): Home(folder) for folder in folders}
 
     def run_ids(self) -> list[str]:
         """Runs that this home has joined."""
         return sorted(path.parent.name for path in (self.path / "runs").glob(f"*/{RUN_FILE}"))
+
+
+def _device_name(folder: Path) -> str:
+    return folder.name.replace("cuda-", "cuda:")
 
 
 def _key_of(address: str) -> str:

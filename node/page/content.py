@@ -80,6 +80,7 @@ class Content:
         rows, credits, problem = self._past(status.run_id)
         return {
             "status": status,
+            "device": site.home.device or status.device,
             "wishes": site.wishes,
             "points": course.points,
             "drawn": self._drawn(status, rows, step),

@@ -244,3 +244,31 @@ def test_the_board_says_how_far_a_release_is_and_where_it_lies(run, release, sho
     assert shown in text
     assert link in text
     assert "kind=release" not in text, "an expert is missing"
+
+
+def whole(state):
+    """The state with ben's expert registered, too."""
+    ours, others = state.tasks["expert-0"], state.tasks["expert-1"]
+    task = others.task.model_copy(update={"state": ours.task.state})
+    done = others.model_copy(update={"task": task, "registration": ours.registration, "lease_id": None})
+    return replace(state, tasks={**state.tasks, "expert-1": done}), []
+
+
+def test_the_public_page_asks_nobody_to_join_once_all_experts_are_registered(run):
+    state, tag = change(run, whole), "release-1f0c9b7a52d3"
+    with served(run) as client:
+        waiting = client.ask("/run/public").text
+        assert "The release is not out yet." in waiting
+        assert not re.search(r"paris-node join|Join with", waiting)
+    digest = state.tasks["expert-0"].registration.sha256
+    (run / "released.json").write_text(json.dumps({"tag": tag, "experts": [digest, digest]}))
+    with served(run) as client:
+        by_command = client.ask("/run/public").text
+    (run / "released.json").unlink()
+    change(run, lambda state: (replace(state, release=ReleaseState(phase="done", note=tag)), []))
+    with served(run) as client:
+        by_page = client.ask("/run/public").text
+    for text in (by_command, by_page):
+        assert f'/paris/tiny/tree/{tag}">{tag}</a>' in text
+        assert re.search(rf"paris-coord sample .*--model paris/tiny .*--revision {tag}</code>", text)
+        assert "paris-node join" not in text

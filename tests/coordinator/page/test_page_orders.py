@@ -107,6 +107,7 @@ def test_every_order_of_the_page_has_a_form_and_says_what_it_does(place):
         text = client.ask(f"/run/order?kind={kind}&subject=expert-0").text
         assert form.title in text
         assert form.what in text
+        assert ("for the event log and the volunteer" in text) == (kind != "release"), "a release concerns none"
     assert client.ask("/run/order?kind=allow&subject=x").status == 400
     assert client.ask("/run/order").status == 400
 

@@ -13,10 +13,12 @@ from planned import facts
 from paris.coordinator.decisions.legs import end_of, round_end
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.trust import rate_after
+from paris.coordinator.planning import tables
 from paris.coordinator.planning.build import make_plan
 from paris.coordinator.planning.checking import checks_of, lanes_plan
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.tables import print_plan
+from paris.coordinator.planning.words import duration
 from paris.protocol.draws import draw
 from paris.protocol.run_records import Head, SubmittedFile, Task
 
@@ -133,3 +135,15 @@ def test_the_table_says_who_trains_again(audits, said):
     out = io.StringIO()
     print_plan(make_plan(facts()), out)
     assert "Verification of all legs" not in out.getvalue()
+
+
+def test_a_terminal_of_80_columns_shows_every_figure_whole(monkeypatch):
+    monkeypatch.setattr(tables, "_FILE_WIDTH", 80)
+    made, out = make_plan(facts(tasks={"leg_steps": 600, "steps": 9000})), io.StringIO()
+    print_plan(made, out)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "\u2026" not in out.getvalue(), "nothing is cut"
+    for card in made.cards:
+        assert any(f" {card.name} " in line for line in lines)
+        assert any("one expert" in line and f" {duration(card.expert_s)} " in line for line in lines)

@@ -14,6 +14,7 @@ import tiny_pretrained
 
 from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
 from paris.coordinator.errors import ConfigError
+from paris.coordinator.planning import tables
 from paris.coordinator.planning.build import make_plan
 from paris.coordinator.planning.facts import facts_before, facts_of_run
 from paris.coordinator.planning.recipes import recipe_rows
@@ -213,6 +214,18 @@ def test_the_table_has_every_word_of_a_recipe() -> None:
     shown = "".join("".join(cells).split())
     for row in rows:
         assert "".join(row.what.split()) in shown
+
+
+def test_a_terminal_of_80_columns_shows_recipes_in_whole_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_FILE_WIDTH", 80)
+    out, rows = io.StringIO(), recipe_rows()
+    print_recipes(rows, out)
+    shown = out.getvalue()
+    assert max(map(len, shown.splitlines())) <= 80
+    words = " ".join(shown.split())
+    for row in rows:
+        assert f"{row.pictures:,} pictures of {row.image_size} px" in words
+        assert all(" ".join(text.split()) in words for text in (row.what, row.hardware, row.cost))
 
 
 def test_unknown_networks_are_refused_in_run_toml(tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from typer.testing import CliRunner
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import ConfigError
+from paris.coordinator.planning.build import make_plan
+from paris.coordinator.planning.facts import facts_of_run
 from paris.coordinator.prepare.config import prepare_config
 from paris.coordinator.prepare.sources.settings import FolderSource
+from paris.coordinator.proposal.checking import check_run
 from paris.coordinator.proposal.choices import propose
 from paris.coordinator.proposal.contradictions import contradictions
 from paris.coordinator.proposal.findings import Captions, Pictures, SourceState, Survey
@@ -24,6 +27,7 @@ from paris.coordinator.proposal.misfits import misfits
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.validating import invalid_fields
 from paris.coordinator.run.config import RunConfig, dump_config, load_recipe, parse_config
+from paris.coordinator.run.create import create_run
 from paris.coordinator.run.extending import recipe_names
 
 SURVEY = Survey(
@@ -204,3 +208,11 @@ def test_the_command_looks_at_the_pictures_and_ends_with_a_code(tmp_path: Path) 
         " ".join(checked.stdout.split())
     ), "18 are too few for any number of experts"
     assert "22 files are gone" in checked.stdout
+
+
+def test_the_demo_has_the_warnings_of_its_plan(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", recipe="emoji-quick")
+    planned = make_plan(facts_of_run(run)).problems
+    remarks = check_run(run.path, lambda *_: None)
+    assert planned
+    assert {problem.what for problem in planned} <= {remark.what for remark in remarks}

@@ -113,7 +113,7 @@ def test_losses_of_as_many_rows_of_either_side_are_compared():
 
 
 def test_marks_of_the_grid_say_what_was_measured():
-    assert grid_mark("own", 0.0) == "0% nearest to it"
+    assert grid_mark("own", 0.0) == "0% nearest by features"
     assert grid_mark("classes", 0.75) == "75% recognised"
     assert grid_mark("own", None) == grid_mark("texts", None) == ""
 

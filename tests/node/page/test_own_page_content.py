@@ -12,6 +12,7 @@ from units import RUN, make_unit
 
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.drawings import DrawingsIndex
+from paris.node.machine.home import Home
 from paris.node.page.chart import chart, thinned
 from paris.node.page.content import settings_in_force
 from paris.node.view import EventKind
@@ -41,6 +42,15 @@ def test_the_page_shows_the_state_the_work_and_the_machine(shared_page):
         "<code>not_while</code>",
     ):
         assert shown in text, shown
+
+
+def test_pages_of_several_devices_have_titles_of_their_own(tmp_path):
+    for name, shown in (("cuda:1", "cuda:1"), ("cpu-2", "cpu-2")):
+        with served(Home(tmp_path).of_device(name).path) as world:
+            world.enter()
+            text = world.ask("/").text
+        assert f"<title>{shown}: ada - Paris</title>" in text
+        assert f"<strong>ada, {shown}</strong>" in text
 
 
 def test_texts_of_strangers_are_escaped(page):
