@@ -1,7 +1,7 @@
 """Whole runs in which things break: `python -m benchmarks.faults` or `make faults SEEDS=50`.
 
 Each seed is a served run of its own with three kinds of faults of tests/swarm/faults; what must hold at its end is in
-invariants.py there. A seed fixes the kinds, their moments and the damage; the system's scheduling stays free. Seeds
+run_invariants.py there. A seed fixes the kinds, their moments and the damage; the system's scheduling stays free. Seeds
 that benchmarks/results/faults.json already has are not played again: an interrupted benchmark continues.
 `--seed 7` plays one again, and keeps nothing. The table: `python -m benchmarks.faults_report`.
 """

@@ -105,3 +105,9 @@ def _imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module.split(".")[0])
     return names
+
+
+def test_no_two_modules_of_the_tests_have_one_name():
+    """Their folders are all on the import path of one process: the second one of a name would never be imported."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("conftest.py", "__init__.py")]
+    assert {name for name in names if names.count(name) > 1} == set()

@@ -22,7 +22,7 @@ from deadlines import DEADLINE_S  # noqa: E402 - found by the path above
 from fault import Fault, why_no_namespace  # noqa: E402
 from faults_of_machines import MACHINE_FAULTS  # noqa: E402
 from faults_of_processes import PROCESS_FAULTS  # noqa: E402
-from invariants import INVARIANTS, end_of, few_steps_are_lost  # noqa: E402
+from run_invariants import INVARIANTS, end_of, few_steps_are_lost  # noqa: E402
 from world import ENDED, World  # noqa: E402
 
 FAULTS = {**PROCESS_FAULTS, **MACHINE_FAULTS}

@@ -6,7 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
-from invariants import (
+from play import FAULTS, faults_of, make_fault, played
+from run_invariants import (
     INVARIANTS,
     End,
     everything_ends_without_a_hand,
@@ -18,7 +19,6 @@ from invariants import (
     the_log_tells_the_board,
     the_registered_file_is_whole,
 )
-from play import FAULTS, faults_of, make_fault, played
 from world import SNAPSHOT_EVERY, make_template
 
 from benchmarks.faults import FAULTS_PER_RUN
