@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from paris.coordinator.run.lives import LIFE_S
+from paris.coordinator.run.lives import RUN_LIFE_S
 from paris.coordinator.service.request_rates import RequestRates
 from paris.coordinator.service.sealed_records import SealedRecords
 from paris.coordinator.service.told import Told
@@ -94,7 +94,7 @@ class LineDesk:
         self._run_id, self._spec, self._wake, self._clock = run_id, spec, wake, clock
         self._steady, self._silent_after_s, self._shown_at = steady, silent_after_s, steady()
         self._judge = RecordJudge(run_id, sealer.public_key, clock)
-        sealed = sealer.seal(spec, LIFE_S)
+        sealed = sealer.seal(spec, RUN_LIFE_S)
         self._judge.judge(dht_key(run_id, "run"), sealer.public_key, sealed.data, sealed.expires_at)
         self._sealed = SealedRecords(sealer, steady)
         self._rates = RequestRates(_MOST_REQUESTS, steady)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from paris.coordinator.errors import SignerError
-from paris.coordinator.run.lives import LIFE_S
+from paris.coordinator.run.lives import LIFE_S, life_s
 from paris.coordinator.state.indexes import indexes_of, unsettled
 from paris.coordinator.state.model import LeaseState, State
 from paris.protocol.admission import LEASE_GRACE_S
@@ -116,7 +116,7 @@ class Publisher:
         for place, payload in wanted.items():
             known = self._sealed.get(place)
             if known is None or now - known[1] >= LIFE_S / 3 or _differs(payload, known[0].payload):
-                self._sealed[place] = self._sealer.seal(payload, LIFE_S), now
+                self._sealed[place] = self._sealer.seal(payload, life_s(payload.kind)), now
                 self._unseen.add(place)
 
     def republish(self, envelopes: list[Envelope[Payload]]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from paris.coordinator.decisions.legs import verified_legs
 from paris.coordinator.errors import HubError, NotOnHubError
-from paris.coordinator.run.lives import VERDICT_LIFE_S
+from paris.coordinator.run.lives import LIFE_S
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.comments import registered_as, stored_as, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
@@ -174,7 +174,7 @@ class Registrar:
             self._close(known, known.verdict, None, free_storage=True)
 
     def _close(self, known: SubmissionState, verdict: Verdict, outcome: str | None, *, free_storage: bool) -> None:
-        sealed = self.sealer.seal(verdict, VERDICT_LIFE_S).data.decode()
+        sealed = self.sealer.seal(verdict, LIFE_S).data.decode()
         text = verdict_text(verdict, outcome, sealed)
         self.hub.close_pull_request(_number(known), text, free_storage=free_storage)
 

@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from paris.coordinator.run.lives import LIFE_S
+from paris.coordinator.run.lives import LIFE_S, life_s
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
@@ -29,8 +29,6 @@ class _Sealed:
 class SealedRecords:
     """Marks and seals records; those not asked for lately are forgotten. For one thread at a time.
 
-    They live as long as those in the DHT: a longer one could be put there, in the place of a later record.
-
     Args:
         sealer: Signs them.
         clock: Seconds that only grow.
@@ -48,7 +46,7 @@ class SealedRecords:
         """The sealed bytes, of which a third of the life is over at most."""
         found, now = self._found(payload), self._clock()
         if found.envelope is None or now - found.sealed_at >= LIFE_S / 3:
-            found.envelope, found.sealed_at = self._sealer.seal(payload, LIFE_S), now
+            found.envelope, found.sealed_at = self._sealer.seal(payload, life_s(payload.kind)), now
         return found.envelope.data
 
     def forget_seals(self) -> None:

@@ -11,7 +11,7 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights
 from paris.coordinator.run.json_files import read_object
-from paris.coordinator.run.lives import RUN_JSON_LIFE_S
+from paris.coordinator.run.lives import RUN_LIFE_S
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.state.events import Event, EventKind
@@ -64,6 +64,6 @@ def _require_whole(path: Path, named: SharedFile) -> None:
 
 def publish_run_json(run: RunDir, hub: RunHub, sealer: Sealer, spec: RunSpec) -> None:
     """Sign the run's description and write it to run.json, here and on the Hub."""
-    envelope = sealer.seal(spec, RUN_JSON_LIFE_S)
+    envelope = sealer.seal(spec, RUN_LIFE_S)
     hub.upload_file(RUN_FILE, envelope.data, "Run description with the present peers")
     write_whole(run.run_json, envelope.data)

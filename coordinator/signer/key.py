@@ -9,7 +9,7 @@ import time
 
 from paris.coordinator.run.derived import PURPOSES, derived_secret
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.run.lives import longest_life_s
+from paris.coordinator.run.lives import life_s
 from paris.coordinator.signer.messages import Answered, Ask
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.clock import Clock
@@ -100,6 +100,6 @@ def _require_bounded(envelope: Envelope[Payload], now: float) -> None:
             f"The sequence of the {envelope.kind} record is {ahead_s:.0f} s ahead of this machine's clock, more than "
             f"{_AHEAD_S:.0f} s. Set the clock, or wait if it was set back."
         )
-    life_s, longest_s = envelope.expires_at - envelope.issued_at, longest_life_s(envelope.kind)
-    if life_s > longest_s + _ROUNDING_S:
-        raise ValueError(f"The {envelope.kind} record would live for {life_s:.0f} s, more than {longest_s:.0f} s.")
+    asked_s, longest_s = envelope.expires_at - envelope.issued_at, life_s(envelope.kind)
+    if asked_s > longest_s + _ROUNDING_S:
+        raise ValueError(f"The {envelope.kind} record would live for {asked_s:.0f} s, more than {longest_s:.0f} s.")

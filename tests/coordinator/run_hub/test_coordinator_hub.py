@@ -24,6 +24,7 @@ from paris.coordinator.errors import DeposedError, HubError
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub_errors import hub_errors
 from paris.coordinator.run.create import create_run
+from paris.coordinator.run.lives import LIFE_S
 from paris.coordinator.run_hub.browsing import HubReader
 from paris.coordinator.run_hub.embedded import EmbeddedHub
 from paris.coordinator.service.executor import Executor
@@ -34,7 +35,7 @@ from paris.coordinator.state.model import LeaseState, State, SubmissionState, Ta
 from paris.experts.files import DiskFullError
 from paris.node.hub.client import Hub
 from paris.node.swarm.coordinator_records import verdict_on_hub
-from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
+from paris.protocol.hub_layout import SUBMISSION_FILE, VERDICT_MARK, submission_folder
 from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.sealer import Sealer
 from paris.protocol.work_records import Lease, Rung, Submission, Verdict
@@ -285,7 +286,11 @@ def test_a_rejected_pull_request_loses_its_ref_and_may_be_closed_twice(server, r
         assert f"refs/pr/{number}" not in pull_refs(server)
     assert registrar.hub.api.get_discussion_details(MODELS, number).status == "closed"
     assert len(comments(server, number)) == 1
-    assert "| skill | no | 0.9 | 0.5 |" in comments(server, number)[0]
+    (comment,) = comments(server, number)
+    assert "| skill | no | 0.9 | 0.5 |" in comment
+    marked = next(line for line in comment.splitlines() if line.startswith(VERDICT_MARK))
+    sealed = json.loads(marked.removeprefix(VERDICT_MARK))
+    assert sealed["expires_at"] - sealed["issued_at"] == LIFE_S, "in the DHT a longer one would keep out later ones"
     assert read_as_node(server, run, number, "3" * 32) == state.submissions["3" * 32].verdict
     assert read_as_node(server, run, number, "4" * 32) is None
 

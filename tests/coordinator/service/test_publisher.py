@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+from hub_way_world import SPEC
 
 from paris.coordinator.errors import DatabaseError, SignerError
 from paris.coordinator.run.lives import LIFE_S
 from paris.coordinator.service.publisher import Publisher, records_to_publish
+from paris.coordinator.service.sealed_records import SealedRecords
+from paris.coordinator.service.upload import publish_run_json
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.envelope import open_envelope
+from paris.protocol.keys import dht_key, subkey_of
 from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.validator import Accepted, RecordJudge
 from paris.protocol.work_records import Lease, Submission, Verdict
 
 TASK = Task(
@@ -59,6 +66,26 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def test_whoever_stores_run_json_in_the_dht_keeps_no_later_description_out(tmp_path):
+    identity, clock = Identity.generate(), Clock()
+    run_id = make_run_id("r", identity.public_key)
+    sealer, judge = Sealer(identity, run_id, clock), RecordJudge(run_id, identity.public_key, clock)
+    run, hub = SimpleNamespace(run_json=tmp_path / "run.json"), SimpleNamespace(upload_file=lambda *given: None)
+    publish_run_json(run, hub, sealer, SPEC)
+    copied = open_envelope(run.run_json.read_bytes(), run_id=run_id, coordinator=identity.public_key, now=clock())
+    moved = SPEC.model_copy(update={"hub_endpoint": "http://127.0.0.1:2"})
+    clock.now += 1
+    (published,) = Publisher(sealer, clock).due([moved])
+    clock.now += 1
+    told = open_envelope(
+        SealedRecords(sealer, clock).data(moved), run_id=run_id, coordinator=identity.public_key, now=clock()
+    )
+    for envelope in (copied, published, told):
+        key, subkey = dht_key(run_id, "run"), subkey_of(envelope.payload, envelope.signer)
+        assert isinstance(judge.judge(key, subkey, envelope.data, envelope.expires_at), Accepted)
+        clock.now += 1
 
 
 def test_records_are_sealed_again_at_a_third_of_their_life_always_later():
