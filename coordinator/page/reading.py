@@ -22,10 +22,7 @@ from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import EVENTS, SINGLE, TABLES, in_order
 
-_CURVE = (
-    "SELECT step, loss FROM curves WHERE task_id = :task_id AND attempt = "
-    "(SELECT max(attempt) FROM curves WHERE task_id = :task_id) ORDER BY id"
-)
+_CURVE = "SELECT step, loss FROM curves WHERE task_id = :task_id ORDER BY id"
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class RunReader:
             return self._snapshot
 
     def curve(self, task_id: str) -> list[tuple[int, float]]:
-        """Step and loss of a task's last attempt."""
+        """Step and loss of a task."""
         return [(int(step), float(loss)) for step, loss in self._ask(_CURVE, {"task_id": task_id})]
 
     def events(self, *, kind: str = "", text: str = "", before: int = 0, most: int) -> list[LoggedEvent]:

@@ -1,7 +1,7 @@
 """Loss curves of the tasks, with a bounded number of points.
 
-A curve that reaches `_MAX_POINTS` is thinned to half, evenly over its steps; another attempt's points are dropped when
-one has its first.
+A curve that reaches `_MAX_POINTS` is thinned to half, evenly over its steps. An attempt goes on from the verified state
+at the first step of its lease: what others reported beyond it is dropped when this one has its first point.
 """
 
 from __future__ import annotations
@@ -14,19 +14,29 @@ from sqlalchemy import Connection, bindparam, func, select
 from paris.coordinator.state.indexes import indexes_of
 from paris.coordinator.state.model import WAITING, LeaseState, State
 from paris.coordinator.state.tables import CURVES
+from paris.protocol.leases import first_step
 from paris.protocol.work_records import Heartbeat
 
 _MAX_POINTS = 1024
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A point of a curve, from a heartbeat."""
+class Point:
+    """A row of the table."""
 
     task_id: str
     attempt: int
     step: int
     loss: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A new point, from a heartbeat."""
+
+    point: Point
+    start_step: int
+    """Its attempt goes on from the state at this step."""
 
 
 def new_losses(old: State, new: State) -> list[Loss]:
@@ -38,17 +48,17 @@ def new_losses(old: State, new: State) -> list[Loss]:
     """
     if old.leases is new.leases:
         return []
-    leading: dict[str, Heartbeat] = {}
+    leading: dict[str, tuple[Heartbeat, int]] = {}
     changed = {held.lease.task_id for name, held in new.leases.items() if old.leases.get(name) is not held}
     of_task = indexes_of(new).of_task
     for held in (new.leases[lease_id] for task_id in changed for lease_id in of_task.of(task_id)):
         if (beat := held.heartbeat) is None or _is_over(new, held):
             continue
-        if beat.task_id not in leading or beat.step >= leading[beat.task_id].step:
-            leading[beat.task_id] = beat
+        if beat.task_id not in leading or beat.step >= leading[beat.task_id][0].step:
+            leading[beat.task_id] = beat, first_step(held.lease)
     return [
-        Loss(beat.task_id, beat.attempt, beat.step, beat.loss)
-        for beat in leading.values()
+        Loss(Point(beat.task_id, beat.attempt, beat.step, beat.loss), start_step)
+        for beat, start_step in leading.values()
         if beat.loss is not None and beat.step != _reported(old, beat.lease_id)
     ]
 
@@ -73,60 +83,56 @@ class Curves:
     """
 
     def __init__(self, connection: Connection) -> None:
-        where = (CURVES.c.task_id, CURVES.c.attempt)
-        rows = connection.execute(select(*where, func.count()).group_by(*where)).all()
-        self._num_points = Counter({(task_id, attempt): count for task_id, attempt, count in rows})
+        counts = connection.execute(
+            select(CURVES.c.task_id, func.count().label("num")).group_by(CURVES.c.task_id)
+        ).all()
+        self._num_points = Counter({row.task_id: row.num for row in counts})
+        newest = select(func.max(CURVES.c.id)).group_by(CURVES.c.task_id)
+        rows = connection.execute(select(CURVES.c.task_id, CURVES.c.attempt).where(CURVES.c.id.in_(newest))).all()
+        self._attempts = {row.task_id: row.attempt for row in rows}
+        """Of each task's newest point."""
 
     def add(self, connection: Connection, losses: list[Loss]) -> None:
         """Add points, all by one statement, and thin the curves that are full."""
         if not losses:
             return
-        connection.execute(CURVES.insert(), [asdict(loss) for loss in losses])
+        connection.execute(CURVES.insert(), [asdict(loss.point) for loss in losses])
         for loss in losses:
-            key = (loss.task_id, loss.attempt)
-            if key not in self._num_points:
+            point = loss.point
+            if self._attempts.get(point.task_id, point.attempt) != point.attempt:
                 self._drop_others(connection, loss)
-            self._num_points[key] += 1
-            if self._num_points[key] >= _MAX_POINTS:
-                self._thin(connection, *key)
+            self._attempts[point.task_id] = point.attempt
+            self._num_points[point.task_id] += 1
+            if self._num_points[point.task_id] >= _MAX_POINTS:
+                self._thin(connection, point.task_id)
 
     def thin_all(self, connection: Connection) -> None:
-        """Thin the curves that are full, such as those of an earlier version, and drop earlier attempts' points."""
-        newest = dict(sorted(self._num_points))
-        for task_id, attempt in list(self._num_points):
-            if attempt < newest[task_id]:
-                of_attempt = (CURVES.c.task_id == task_id, CURVES.c.attempt == attempt)
-                connection.execute(CURVES.delete().where(*of_attempt))
-                del self._num_points[task_id, attempt]
-            elif self._num_points[task_id, attempt] >= _MAX_POINTS:
-                self._thin(connection, task_id, attempt)
+        """Thin the curves that are full, such as those of an earlier version."""
+        for task_id, count in list(self._num_points.items()):
+            if count >= _MAX_POINTS:
+                self._thin(connection, task_id)
 
     def read(self, connection: Connection) -> dict[str, list[tuple[int, float]]]:
-        """Step and loss of each task's last attempt."""
-        rows = connection.execute(select(CURVES).order_by(CURVES.c.id)).all()
-        newest: dict[str, int] = {}
-        for row in rows:
-            newest[row.task_id] = max(row.attempt, newest.get(row.task_id, 0))
+        """Step and loss of each task."""
         curves: dict[str, list[tuple[int, float]]] = {}
-        for row in rows:
-            if row.attempt == newest[row.task_id]:
-                curves.setdefault(row.task_id, []).append((row.step, row.loss))
+        for row in connection.execute(select(CURVES).order_by(CURVES.c.id)):
+            curves.setdefault(row.task_id, []).append((row.step, row.loss))
         return curves
 
     def _drop_others(self, connection: Connection, loss: Loss) -> None:
-        """Drop the points of a task's other attempts."""
-        of_others = (CURVES.c.task_id == loss.task_id, CURVES.c.attempt != loss.attempt)
-        connection.execute(CURVES.delete().where(*of_others))
-        for other in [key for key in self._num_points if key[0] == loss.task_id and key[1] != loss.attempt]:
-            del self._num_points[other]
+        """Drop what other attempts reported beyond the step from which this one goes on."""
+        point = loss.point
+        beyond = (CURVES.c.task_id == point.task_id, CURVES.c.attempt != point.attempt, CURVES.c.step > loss.start_step)
+        dropped = connection.execute(CURVES.delete().where(*beyond))
+        self._num_points[point.task_id] -= dropped.rowcount
 
-    def _thin(self, connection: Connection, task_id: str, attempt: int) -> None:
-        of_curve = (CURVES.c.task_id == task_id, CURVES.c.attempt == attempt)
-        points = connection.execute(select(CURVES.c.id, CURVES.c.step).where(*of_curve).order_by(CURVES.c.id)).all()
+    def _thin(self, connection: Connection, task_id: str) -> None:
+        of_curve = select(CURVES.c.id, CURVES.c.step).where(CURVES.c.task_id == task_id).order_by(CURVES.c.id)
+        points = connection.execute(of_curve).all()
         excess = _too_close([(row.id, row.step) for row in points], _MAX_POINTS // 2)
         rows = [{"row_id": row_id} for row_id in excess]
         connection.execute(CURVES.delete().where(CURVES.c.id == bindparam("row_id")), rows)
-        self._num_points[task_id, attempt] = len(points) - len(rows)
+        self._num_points[task_id] = len(points) - len(rows)
 
 
 def _too_close(points: list[tuple[int, int]], num_kept: int) -> list[int]:

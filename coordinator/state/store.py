@@ -49,7 +49,7 @@ _MIGRATIONS: dict[int, Migration] = {
     8: "",
     9: "",
     10: with_changes,
-    11: "",
+    11: "DELETE FROM curves WHERE attempt < (SELECT MAX(attempt) FROM curves AS o WHERE o.task_id = curves.task_id)",
 }
 _POSTGRES_MIGRATIONS: dict[int, str] = {11: ""}
 """From `postgres.FIRST_FORMAT`; empty where only tables are new."""
@@ -204,7 +204,7 @@ class Store:
             return newest_id(connection)
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Step and loss of each task's last attempt, from its heartbeats."""
+        """Step and loss of each task, from the heartbeats of its attempts."""
         with self._engine.connect() as connection:
             return self._curves.read(connection)
 

@@ -256,6 +256,32 @@ def test_work_that_was_refused_leaves_the_curve_to_the_next_attempt(opened):
     assert [step for step, _ in store.curves()["expert-0"]] == [10]
 
 
+def test_the_curve_of_a_relay_has_the_legs_before_and_nothing_that_a_refused_one_reported(opened):
+    store = opened()
+    legs = (("c", 2, 5, 4), ("c", 2, 8, 4), ("d", 3, 6, 4), ("d", 3, 9, 4))
+    rows = [lease_row(letter, attempt, step, start_step=start) for letter, attempt, step, start in legs]
+    saved_in_turn(store, *rows[:2])
+    assert [step for step, _ in store.curves()["expert-0"]] == [3, 5, 8]
+    store.close()
+    again = opened()
+    state = replace(full_state(), leases={**full_state().leases, "c" * 32: rows[1].revoked("refused")})
+    for row in rows[2:]:
+        old, state = state, replace(state, leases={**state.leases, row.lease.lease_id: row})
+        again.save(old, state, [], now=9.0)
+    assert [step for step, _ in again.curves()["expert-0"]] == [3, 6, 9]
+
+
+def test_of_the_attempts_that_an_older_file_has_the_last_one_is_kept(tmp_path):
+    file = tmp_path / "state.sqlite"
+    Store(file).close()
+    with closing(sqlite3.connect(file)) as connection, connection:
+        rows = [("expert-0", 1, 90, 0.5), ("expert-0", 2, 10, 0.7), ("expert-1", 1, 20, 0.6)]
+        connection.executemany("INSERT INTO curves (task_id, attempt, step, loss) VALUES (?, ?, ?, ?)", rows)
+        connection.execute("PRAGMA user_version = 11")
+    with closing(Store(file)) as store:
+        assert store.curves() == {"expert-0": [(10, 0.7)], "expert-1": [(20, 0.6)]}
+
+
 def test_the_newest_events_are_kept(opened, monkeypatch):
     monkeypatch.setattr(event_log, "_MAX_EVENTS", 10)
     store = opened()
